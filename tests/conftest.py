@@ -1,0 +1,43 @@
+"""What all tests share: async tests, and the tests that need a server."""
+
+import inspect
+import os
+
+import pytest
+from asgiref.sync import async_to_sync
+
+_SERVERS = {
+    "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",
+    "SESSIONKIT_TEST_MYSQL": "nothing was tested on MariaDB or MySQL",
+    "SESSIONKIT_TEST_REDIS": "the tests marked redis were skipped",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests whose server is not named. One that is named and down fails them."""
+    if not os.environ.get("SESSIONKIT_TEST_REDIS"):
+        for item in items:
+            if item.get_closest_marker("redis"):
+                item.add_marker(pytest.mark.skip(reason="No server named: SESSIONKIT_TEST_REDIS"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test function as Django's TestCase runs an async method.
+
+    The sync code that it awaits then stays on this thread, with this thread's connection and
+    transaction; under a bare event loop it would run on another thread with its own.
+    """
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    async_to_sync(pyfuncitem.obj)(**{name: pyfuncitem.funcargs[name] for name in names})
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers were not named, and what was not tested for that."""
+    terminalreporter.section(f"database: {os.environ['TEST_DB']}", sep="-")
+    for variable, consequence in _SERVERS.items():
+        if not os.environ.get(variable):
+            terminalreporter.line(f"No server named: {variable} ({consequence})")

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Run the example site or the tests of django-sessionkit, from a fresh clone.
+
+Needs Python 3.11 or newer and nothing else. Makes a virtual environment in .venv beside this
+file and installs into it what the command needs; later runs reuse it.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("django-sessionkit needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import venv
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "run.json"  # what is installed, and for which Python
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+DATABASES = ("sqlite", "postgresql", "mysql")
+VARIABLES = {
+    "postgresql": "SESSIONKIT_TEST_POSTGRESQL",
+    "mysql": "SESSIONKIT_TEST_MYSQL",
+    "redis": "SESSIONKIT_TEST_REDIS",
+}
+SERVERS_HELP = """
+databases:
+  sqlite       always
+  postgresql   the server that SESSIONKIT_TEST_POSTGRESQL names
+               (postgresql://user:password@host:port/), else one out of a Python wheel, which
+               is started for the tests and leaves nothing behind
+  mysql        only the MariaDB or MySQL server that SESSIONKIT_TEST_MYSQL names
+               (mysql://user:password@host:port/); installing its driver needs a C compiler,
+               pkg-config and the client library's headers (Debian: libmariadb-dev)
+  SESSIONKIT_TEST_REDIS names a Redis (redis://host:port/0); else a Valkey out of a wheel.
+"""
+
+
+def main() -> int:
+    """Parse the command line, do what it says, return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    example = commands.add_parser(
+        "example", help="serve the example site", description="Serve the example site."
+    )
+    example.add_argument("address", nargs="?", help="port, or address:port (127.0.0.1:8000)")
+    tests = commands.add_parser(
+        "tests",
+        help="run the tests, once per database",
+        usage="%(prog)s [-h] [--db NAME] [--cov] [pytest arguments]",
+        description="Run the tests, once per database. Other arguments go to pytest.",
+        epilog=SERVERS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --co is pytest's
+    )
+    tests.add_argument("--db", choices=DATABASES, help="test on this database alone")
+    tests.add_argument("--cov", action="store_true", help="measure coverage over all the runs")
+    arguments, others = parser.parse_known_args()
+    if arguments.command == "tests":
+        return run_tests(arguments.db, arguments.cov, others)
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    install("example")
+    demo = [PYTHON, ROOT / "example_project" / "manage.py", "demo"]
+    return subprocess.call(demo + ([arguments.address] if arguments.address else []))
+
+
+def install(*groups: str) -> None:
+    """Bring .venv up to date with the dependency groups; do nothing when it is.
+
+    Exits with a message when .venv is somebody else's or an installation fails.
+    """
+    if VENV.exists() and not STAMP.exists():
+        sys.exit(f"run.py: {VENV.name} was made by something else; move it away, then try again.")
+    stamp: dict[str, str] = json.loads(STAMP.read_text()) if STAMP.exists() else {}
+    if stamp.get("python") != sys.version:
+        print(f"Making a virtual environment in {VENV.name} ...", flush=True)
+        shutil.rmtree(VENV, ignore_errors=True)
+        VENV.mkdir()
+        STAMP.write_text("{}")  # ours from now on, and unfinished
+        try:
+            venv.create(VENV, with_pip=True)
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"run.py: no pip for .venv (Debian: install python3-venv). {error}")
+        pip("--upgrade", "pip>=25.1")  # the first that knows dependency groups
+        stamp = {"python": sys.version}
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    missing = [group for group in groups if stamp.get(group) != digest]
+    if not missing:
+        return
+    print(f"Installing into {VENV.name}: {', '.join(missing)} ...", flush=True)
+    options = [option for group in missing for option in ("--group", group)]
+    pip("--editable", ".[devices,progress]", *options)
+    STAMP.write_text(json.dumps(stamp | dict.fromkeys(missing, digest)))
+
+
+def pip(*arguments: str) -> None:
+    """Install with the pip of .venv; exits with a message when that fails."""
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    if subprocess.call([*command, *arguments], cwd=ROOT):
+        sys.exit(f"run.py: could not install: {' '.join(arguments)}")
+
+
+def run_tests(only: str | None, coverage: bool, arguments: list[str]) -> int:
+    """Run pytest once per database and print what came out; 0 when everything passed."""
+    environment = dict(os.environ)
+    results: dict[str, str] = {}
+    failed = False
+    databases = [only] if only else list(DATABASES)
+    if "mysql" in databases and not environment.get(VARIABLES["mysql"]):
+        databases.remove("mysql")
+        results["mysql"] = f"not tested: no server named ({VARIABLES['mysql']})"
+    install("tests", *(["mysql"] if "mysql" in databases else []))
+    if coverage:
+        subprocess.call([PYTHON, "-m", "coverage", "erase"], cwd=ROOT)
+    with ExitStack() as stack:
+        for server in ("redis", "postgresql"):
+            if server == "redis" or server in databases:
+                reason = stack.enter_context(served(server, environment))
+                if reason:
+                    results[server] = f"not tested: {reason}"
+        for database in databases:
+            if database in results:
+                continue
+            print(f"\n== {database}", flush=True)
+            code, results[database] = run_pytest(database, environment, coverage, arguments)
+            failed = failed or code != 0
+    print("\nTested:")
+    for name, result in results.items():
+        print(f"  {name:<12} {result}")
+    if only and results[only].startswith("not tested"):
+        failed = True
+    if coverage and not failed:
+        for step in ("combine", "report"):
+            options = ["--quiet"] if step == "combine" else []
+            failed = bool(subprocess.call([PYTHON, "-m", "coverage", step, *options], cwd=ROOT))
+    return int(failed)
+
+
+@contextmanager
+def served(server: str, environment: dict[str, str]) -> Iterator[str | None]:
+    """Put the server's URL into the environment, starting one unless the caller has named it.
+
+    Yields None, or the reason why there is no such server.
+    """
+    if environment.get(VARIABLES[server]):
+        yield None
+        return
+    command = [PYTHON, "-m", "tests.services", server]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        state, _, rest = process.stdout.readline().strip().partition(" ")
+        if state == "ready":
+            environment[VARIABLES[server]] = rest
+        yield None if state == "ready" else rest or "its process died"
+        process.stdin.close()
+
+
+def run_pytest(
+    database: str, environment: Mapping[str, str], coverage: bool, arguments: list[str]
+) -> tuple[int, str]:
+    """Run pytest on one database; return its exit code and the counts in words."""
+    with tempfile.TemporaryDirectory(prefix="sessionkit-") as directory:
+        report = Path(directory, "report.xml")
+        command = [PYTHON, "-m", *(["coverage", "run", "-m"] if coverage else []), "pytest"]
+        command += [f"--junitxml={report}", *arguments]
+        code = subprocess.call(command, cwd=ROOT, env={**environment, "TEST_DB": database})
+        if not report.exists():
+            return code, f"no result (pytest's exit code {code})"
+        suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    bad = count["failures"] + count["errors"]
+    passed = count["tests"] - bad - count["skipped"]
+    words = f"{passed} passed, {bad} failed, {count['skipped']} skipped"
+    # Exit code 5: pytest found no test, which proves nothing.
+    return code, words + (f" (pytest's exit code {code})" if code and not bad else "")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

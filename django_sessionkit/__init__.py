@@ -1,0 +1,1 @@
+"""Sessions for Django that can be listed and revoked."""

@@ -1,0 +1,115 @@
+"""What the session engines share: keys, the owner, the client, and what became of the session.
+
+The contract of the storage methods is Django's (``SessionBase``), with these rules of ours:
+
+- unknown, expired or malformed key: ``load()`` returns {} and sets ``session_key`` to None;
+  nothing is created. A malformed key costs no query.
+- retired key (a right public id with a wrong secret: a login has replaced the key): the same,
+  and ``save()`` raises ``SessionGone`` instead of starting a session, so that a request in
+  flight does not displace the new cookie. Only a new login starts one.
+- the session was revoked, or its key replaced, since it was loaded: ``save()`` writes nothing
+  and raises ``SessionGone``; ``cycle_key()`` starts a new row if nobody was signed in, else the
+  session stays gone.
+- tampered data: ``decode()`` returns {} and logs to ``django.security.SuspiciousSession``.
+- an error of the database is an exception, never an empty session.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.clients import Client
+from django_sessionkit.keys import SplitKey
+from django_sessionkit.signals import SessionEndReason
+
+AUTH_PREFIX = "_auth_user_"
+
+#: The request that is being answered, for receivers that are handed none.
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
+
+
+class BaseSessionStore(SessionBase):
+    """A session store whose sessions can be listed and revoked."""
+
+    #: ``request.META``, set by the middleware; the client is read from it only when needed.
+    client_meta: Mapping[str, Any] | None = None
+    #: What ``session_ended`` says when this request flushes the session.
+    flush_reason = SessionEndReason.FLUSHED
+    #: The key was replaced by a login elsewhere: neither set nor delete the cookie.
+    is_retired = False
+    #: This request ended the session: delete the cookie.
+    is_flushed = False
+    #: The session key was made by this request.
+    has_new_key = False
+
+    _authenticated_at: datetime | None = None
+
+    @property
+    def public_id(self) -> uuid.UUID | None:
+        """The handle of this session that may be shown, or None where there is none."""
+        key = SplitKey.parse(self.session_key)
+        return key and key.public_id
+
+    def mark_authenticated(self) -> None:
+        """Note that the user has proven who they are; the next save writes it to the row."""
+        self._authenticated_at = timezone.now()
+
+    def is_owned_by(self, user: Any) -> bool:
+        """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""
+        data: dict[str, Any] = getattr(self, "_session_cache", {})
+        return data.get(AUTH_USER_ID) == user._meta.pk.value_to_string(user)
+
+    def renew_lease(self) -> None:
+        """Move ``last_seen_at``, and the client with it, if the lease has run out.
+
+        The middleware calls this when it sends a response. Loses nothing and raises nothing when
+        the session has ended meanwhile.
+        """
+        raise NotImplementedError
+
+    async def arenew_lease(self) -> None:
+        """See renew_lease()."""
+        await sync_to_async(self.renew_lease)()
+
+    def lease_has_run_out(self) -> bool:
+        """Whether ``renew_lease()`` has something to do; asks neither row nor cache."""
+        raise NotImplementedError
+
+    def _get_new_session_key(self) -> str:
+        # No exists(): the unique constraint answers when the row is inserted.
+        return SplitKey.generate().session_key
+
+    async def _aget_new_session_key(self) -> str:
+        return self._get_new_session_key()
+
+    def _client(self) -> Client | None:
+        return None if self.client_meta is None else Client.from_meta(self.client_meta)
+
+    def _owner(self, data: Mapping[str, Any], model: type[AbstractSession]) -> Any:
+        """Return the primary key of the signed-in user, or None.
+
+        None too where the value does not fit the user model of today: AUTH_USER_MODEL may have
+        changed since, and a session is no place to fail for it.
+        """
+        value = data.get(AUTH_USER_ID)
+        if value is None:
+            return None
+        target = model._meta.get_field("user").target_field
+        try:
+            owner = target.to_python(value)
+            target.run_validators(owner)
+        except (ValidationError, TypeError, ValueError, OverflowError):
+            return None
+        return owner

@@ -1,0 +1,118 @@
+"""Sessions in the database: the row holds everything.
+
+``exists``, ``create``, ``save``, ``delete``, ``load`` and ``clear_expired`` have the async twins
+of Django's ``SessionBase``, which run the whole sync method in one thread hop; ``cycle_key`` and
+``flush`` have theirs here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+from django.contrib.sessions.backends.base import CreateError
+
+from django_sessionkit import cleanup, registry
+from django_sessionkit.backends.rows import RowStore
+from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.keys import SplitKey
+from django_sessionkit.signals import SessionEndReason
+
+
+class SessionStore(RowStore):
+    """A session in one row, saved in one statement, merged when requests overlap."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        # The key was handed out by cycle_key() and waits for the save to insert its row.
+        self._is_deferred = False
+        # The session ended under cycle_key() while somebody was signed in.
+        self._is_gone = False
+
+    def exists(self, session_key: str | None) -> bool:
+        key = SplitKey.parse(session_key)
+        if key is None:
+            return False
+        stored = self._rows().filter(public_id=key.public_id).values_list("secret_hash", flat=True)
+        return any(key.proves(secret_hash) for secret_hash in stored)
+
+    def load(self) -> dict[str, Any]:
+        row = self._read()
+        if not hasattr(self, "_session_cache"):
+            # Else the row that the present dictionary was made from stays the base of its save.
+            self._remember(row)
+        return self.decode(row.data) if row and row.data is not None else {}
+
+    def create(self) -> None:
+        while True:
+            self._session_key = self._get_new_session_key()
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+
+    def save(self, must_create: bool = False) -> None:
+        if self._is_gone or (self.session_key is None and self.is_retired):
+            raise SessionGone("The session has ended.")
+        if self.session_key is None:
+            return self.create()
+        data = self._get_session(no_load=must_create)
+        if must_create or self._is_deferred:
+            self._insert(data)
+            self._is_deferred = False
+            self.has_new_key = True
+        else:
+            self._update(data)
+        self._authenticated_at = None
+
+    def delete(self, session_key: str | None = None) -> None:
+        self._delete(session_key or self.session_key, SessionEndReason.DELETED)
+
+    def flush(self) -> None:
+        key = None if self._is_deferred else SplitKey.parse(self.session_key)
+        self.clear()
+        if key and not self._delete(self.session_key, self.flush_reason):
+            # Nothing was ended. If that is because a login elsewhere has replaced the key, the
+            # browser's cookie is another by now, and must not be deleted.
+            self.is_retired = self._rows().filter(public_id=key.public_id).exists()
+        self.is_flushed = not self.is_retired
+        self._session_key = None
+        self._remember(None)
+        self._is_deferred = self._is_gone = self.has_new_key = False
+
+    async def aflush(self) -> None:
+        await sync_to_async(self.flush)()
+
+    def cycle_key(self) -> None:
+        self._get_session()
+        row, key = self._current_row(), SplitKey.parse(self.session_key)
+        if row is not None and key is not None:
+            new = SplitKey.generate(key.public_id)
+            if self._replace_secret(row, new):
+                self._session_key = self._row_key = new.session_key
+            elif AUTH_USER_ID in self.decode(row.data or ""):
+                self._is_gone = True
+            else:
+                row = None
+        if row is None:
+            self._session_key = self._get_new_session_key()
+            self._is_deferred = True
+        self.has_new_key = True
+        self.modified = True
+
+    async def acycle_key(self) -> None:
+        await sync_to_async(self.cycle_key)()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        cleanup.clear_expired(cls.get_model_class())
+
+    def _delete(self, session_key: str | None, reason: SessionEndReason) -> int:
+        key = SplitKey.parse(session_key)
+        if key is None:
+            return 0
+        rows = self._rows().filter(public_id=key.public_id, secret_hash=key.secret_hash)
+        return registry.end(rows, reason=reason)

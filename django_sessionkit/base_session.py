@@ -1,0 +1,104 @@
+"""The row of a session, without a table: a project may add columns of its own to it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from django_sessionkit.clients import device_label
+
+if TYPE_CHECKING:
+    from django.contrib.sessions.backends.base import SessionBase
+
+
+class SessionQuerySet(models.QuerySet["AbstractSession"]):
+    """Questions that every table of sessions answers."""
+
+    def active(self, at: datetime | None = None) -> Self:
+        """Sessions that have not reached their end at ``at`` (default: now)."""
+        return self.filter(expire_date__gt=at or timezone.now())
+
+    def expired(self, at: datetime | None = None) -> Self:
+        """Sessions that had reached their end at ``at`` (default: now)."""
+        return self.filter(expire_date__lte=at or timezone.now())
+
+    def for_user(self, user: Any) -> Self:
+        """Sessions of ``user`` (an instance or a primary key), newest first."""
+        return self.filter(user=user).order_by("-id")
+
+
+class AbstractSession(models.Model):
+    """One row for a session: who, since when, until when, and its data."""
+
+    id = models.BigAutoField(primary_key=True)
+    public_id = models.UUIDField(_("public id"), unique=True, default=uuid.uuid4, editable=False)
+    secret_hash = models.BinaryField(_("secret hash"), max_length=32, editable=False)
+    # No constraint and no cascade: sessions may live in another database than users, and who may
+    # not delete sessions may still delete users. receivers.py revokes instead. The index is the
+    # composite one below.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(_("started"), default=timezone.now)
+    authenticated_at = models.DateTimeField(_("signed in"), null=True, blank=True)
+    # In no index, so that PostgreSQL updates it in place (heap-only tuples).
+    last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
+    expire_date = models.DateTimeField(_("ends"))
+    ip_address = models.GenericIPAddressField(
+        _("address"), null=True, blank=True, unpack_ipv4=True
+    )
+    user_agent = models.CharField(_("user agent"), max_length=512, blank=True, default="")
+    data = models.TextField(_("data"), null=True, blank=True, editable=False)
+    version = models.BigIntegerField(_("version"), default=1, editable=False)
+
+    objects = models.Manager.from_queryset(SessionQuerySet)()
+
+    class Meta:
+        abstract = True
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        indexes = [
+            # The sessions of one user, newest first.
+            models.Index(fields=["user", "id"]),
+            # The clean-up walks expired rows from the oldest on.
+            models.Index(fields=["expire_date"]),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.public_id)
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        """Return the ``SessionStore`` of the configured SESSION_ENGINE."""
+        store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
+        return store
+
+    def get_decoded(self) -> dict[str, Any]:
+        """Return the session dictionary ({} where the data is kept elsewhere or is damaged)."""
+        if self.data is None:
+            return {}
+        return self.get_session_store_class()().decode(self.data)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the session has not reached its end."""
+        return self.expire_date > timezone.now()
+
+    @property
+    def label(self) -> str:
+        """The device in words, such as "Firefox on Windows"."""
+        return device_label(self.user_agent)

@@ -1,0 +1,156 @@
+"""What can be seen to be wrong at start-up."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks.security import sessions as django_checks
+from django.utils.module_loading import import_string
+
+from django_sessionkit.backends.base import BaseSessionStore
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.conf import IP_ADDRESS_CHOICES, conf
+from django_sessionkit.middleware import SessionMiddleware
+
+APP = "django_sessionkit"
+DJANGO_APP = "django.contrib.sessions"
+
+
+def register_checks() -> None:
+    """Register the checks with Django."""
+    register(check_settings, "sessionkit")
+    register(check_apps, "sessionkit")
+    register(check_engine, "sessionkit")
+    register(check_cookie_settings, Tags.security, deploy=True)
+
+
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E001 to E003: values of our own settings."""
+    errors: list[CheckMessage] = []
+    if not _is_count(conf.lease):
+        errors.append(
+            Error(
+                f"SESSIONKIT_LEASE must be a whole number of seconds, not {conf.lease!r}.",
+                hint="Use 60, or 0 to ask the row at each request.",
+                id="sessionkit.E001",
+            )
+        )
+    if not _is_count(conf.trusted_proxy_count):
+        errors.append(
+            Error(
+                "SESSIONKIT_TRUSTED_PROXY_COUNT must be the number of proxies before the site, "
+                f"not {conf.trusted_proxy_count!r}.",
+                hint="Use 0 where clients connect directly, 1 behind one reverse proxy.",
+                id="sessionkit.E002",
+            )
+        )
+    if conf.ip_address not in IP_ADDRESS_CHOICES:
+        errors.append(
+            Error(
+                f"SESSIONKIT_IP_ADDRESS must not be {conf.ip_address!r}.",
+                hint=f"Use one of {', '.join(map(repr, IP_ADDRESS_CHOICES))}.",
+                id="sessionkit.E003",
+            )
+        )
+    return errors
+
+
+def check_apps(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W001: Django's app stands before ours, so that its ``clearsessions`` wins."""
+    names = [config.name for config in apps.get_app_configs()]
+    if DJANGO_APP in names[: names.index(APP)]:
+        return [
+            Warning(
+                f"'{DJANGO_APP}' stands before '{APP}' in INSTALLED_APPS, so that "
+                "'manage.py clearsessions' is Django's and cleans another table.",
+                hint=f"Remove '{DJANGO_APP}', or move it behind '{APP}'.",
+                id="sessionkit.W001",
+            )
+        ]
+    return []
+
+
+def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E004, E005, W002, W003: engine, model and middleware that do not belong together."""
+    try:
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+    except (ImportError, AttributeError) as error:
+        return [
+            Error(
+                f"SESSION_ENGINE {settings.SESSION_ENGINE!r} cannot be used: {error}.",
+                hint="Use 'django_sessionkit.backends.db'.",
+                id="sessionkit.E005",
+            )
+        ]
+    is_ours = isinstance(store, type) and issubclass(store, BaseSessionStore)
+    messages: list[CheckMessage] = []
+    if not is_ours:
+        messages.append(
+            Warning(
+                f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, so that sessions are neither "
+                "listed nor revoked.",
+                hint="Use 'django_sessionkit.backends.db'.",
+                id="sessionkit.W002",
+            )
+        )
+    elif hasattr(store, "get_model_class"):
+        model = store.get_model_class()
+        if not issubclass(model, AbstractSession):
+            messages.append(
+                Error(
+                    f"The model of {settings.SESSION_ENGINE!r}, {model!r}, cannot hold its "
+                    "sessions.",
+                    hint="Derive it from django_sessionkit.base_session.AbstractSession.",
+                    id="sessionkit.E004",
+                )
+            )
+    if is_ours and not any(issubclass(one, SessionMiddleware) for one in _session_middleware()):
+        messages.append(
+            Warning(
+                "The session engine is ours but the middleware is not: clients are not recorded, "
+                "'last_seen_at' stands still, and a request whose session is revoked while it "
+                "runs ends in HTTP 400.",
+                hint=f"Put '{APP}.middleware.SessionMiddleware' into MIDDLEWARE in place of "
+                "Django's.",
+                id="sessionkit.W003",
+            )
+        )
+    return messages
+
+
+def check_cookie_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Django's security.W010 to W015, which go silent once its app and middleware are replaced.
+
+    Django compares literal paths; the same messages are given for what stands in their place.
+    """
+    django_app = DJANGO_APP in settings.INSTALLED_APPS
+    django_middleware = (
+        "django.contrib.sessions.middleware.SessionMiddleware" in settings.MIDDLEWARE
+    )
+    if django_app or django_middleware:
+        return []
+    with_middleware = bool(_session_middleware())
+    messages: list[CheckMessage] = []
+    if settings.SESSION_COOKIE_SECURE is not True:
+        messages.append(django_checks.W012 if with_middleware else django_checks.W010)
+    if settings.SESSION_COOKIE_HTTPONLY is not True:
+        messages.append(django_checks.W015 if with_middleware else django_checks.W013)
+    return messages
+
+
+def _session_middleware() -> list[type[DjangoSessionMiddleware]]:
+    found = (import_string(path) for path in settings.MIDDLEWARE)
+    return [
+        one
+        for one in found
+        if isinstance(one, type) and issubclass(one, DjangoSessionMiddleware)
+    ]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,167 @@
+"""The session middleware: Django's, with revocation taken as a normal thing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date
+
+from django_sessionkit.backends.base import BaseSessionStore, current_request
+from django_sessionkit.keys import SplitKey
+
+logger = logging.getLogger("django.security.SessionInterrupted")
+
+
+class SessionMiddleware(DjangoSessionMiddleware):
+    """Put the session on the request, save it, and write its cookie with the response.
+
+    Differs from Django's in what follows from revocation:
+
+    - a request whose session was revoked, or whose key was replaced, while it ran is answered
+      normally: nothing is written, the cookie is left alone, a warning is logged (Django answers
+      HTTP 400);
+    - the cookie is deleted only by the request that ended the session, so that a request in
+      flight does not delete the cookie that a login in another tab has just set;
+    - ``last_seen_at`` moves at most once a lease, with the response, outside of the view's
+      transaction.
+
+    Under ASGI all but the reading and writing of the row stays on the event loop. The store of
+    another engine is left to Django's code.
+    """
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.async_mode:
+            return self.__acall__(request)
+        self.process_request(request)
+        with _answering(request):
+            response = cast(HttpResponse, self.get_response(request))
+        return self.process_response(request, response)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        self.process_request(request)
+        with _answering(request):
+            response = await cast(Awaitable[HttpResponse], self.get_response(request))
+        return await self.aprocess_response(request, response)
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        if isinstance(request.session, BaseSessionStore):
+            request.session.client_meta = request.META
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        session = getattr(request, "session", None)
+        if not isinstance(session, BaseSessionStore):
+            return super().process_response(request, response)
+        depends_on_cookie = session.accessed
+        if _wants_saving(session, response):
+            session._get_session()
+            if not session.is_empty():
+                try:
+                    session.save()
+                except UpdateError:
+                    _log_dropped(request)
+                else:
+                    _set_cookie(session, response)
+        elif response.status_code < 500 and session.lease_has_run_out():
+            session.renew_lease()
+        return _finish(request, response, depends_on_cookie)
+
+    async def aprocess_response(
+        self, request: HttpRequest, response: HttpResponse
+    ) -> HttpResponse:
+        """See process_response()."""
+        session = getattr(request, "session", None)
+        if not isinstance(session, BaseSessionStore):
+            return await sync_to_async(super().process_response)(request, response)
+        depends_on_cookie = session.accessed
+        if _wants_saving(session, response):
+            await session._aget_session()
+            if not session.is_empty():
+                try:
+                    await session.asave()
+                except UpdateError:
+                    _log_dropped(request)
+                else:
+                    _set_cookie(session, response)
+        elif response.status_code < 500 and session.lease_has_run_out():
+            await session.arenew_lease()
+        return _finish(request, response, depends_on_cookie)
+
+
+@contextmanager
+def _answering(request: HttpRequest) -> Iterator[None]:
+    token = current_request.set(request)
+    try:
+        yield
+    finally:
+        current_request.reset(token)
+
+
+def _wants_saving(session: BaseSessionStore, response: HttpResponse) -> bool:
+    # Nothing is saved on a 5xx. What was flushed and not filled again is empty without a look.
+    wanted = session.modified or settings.SESSION_SAVE_EVERY_REQUEST
+    return wanted and response.status_code < 500
+
+
+def _log_dropped(request: HttpRequest) -> None:
+    key = SplitKey.parse(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    logger.warning(
+        "Session %s ended, or its key was replaced, while a request to %s was running; what the "
+        "request stored in it was dropped.",
+        key and key.public_id,
+        request.path,
+        extra={"request": request},
+    )
+
+
+def _set_cookie(session: BaseSessionStore, response: HttpResponse) -> None:
+    # After the save: it may have made the key, and merged another request's expiry.
+    max_age = expires = None
+    if not session.get_expire_at_browser_close():
+        max_age = session.get_expiry_age()
+        expires = http_date(time.time() + max_age)
+    response.set_cookie(
+        settings.SESSION_COOKIE_NAME,
+        session.session_key or "",
+        max_age=max_age,
+        expires=expires,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE or False,
+        httponly=settings.SESSION_COOKIE_HTTPONLY or False,
+        samesite=settings.SESSION_COOKIE_SAMESITE,
+    )
+    patch_vary_headers(response, ("Cookie",))
+
+
+def _finish(
+    request: HttpRequest, response: HttpResponse, depends_on_cookie: bool
+) -> HttpResponse:
+    """Delete the cookie if this request ended the session, and say what the response varies on."""
+    session = cast(BaseSessionStore, request.session)
+    if (
+        session.is_flushed
+        and session.is_empty()
+        and settings.SESSION_COOKIE_NAME in request.COOKIES
+    ):
+        response.delete_cookie(
+            settings.SESSION_COOKIE_NAME,
+            path=settings.SESSION_COOKIE_PATH,
+            domain=settings.SESSION_COOKIE_DOMAIN,
+            samesite=settings.SESSION_COOKIE_SAMESITE,
+        )
+        depends_on_cookie = True
+    if depends_on_cookie:
+        patch_vary_headers(response, ("Cookie",))
+    return response

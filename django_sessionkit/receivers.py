@@ -1,0 +1,115 @@
+"""What happens to users, turned into what happens to their sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import transaction
+from django.db.models import Model
+from django.db.models.signals import post_delete, post_save
+from django.http import HttpRequest
+
+from django_sessionkit import registry
+from django_sessionkit.backends.base import BaseSessionStore, current_request
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.signals import SessionEndReason
+
+
+def connect() -> None:
+    """Connect the receivers; each at the models it is about, since a receiver for all senders
+    would take from every model of the project its fast deletion."""
+    user_logged_in.connect(on_login, dispatch_uid="sessionkit.login")
+    user_logged_out.connect(on_logout, dispatch_uid="sessionkit.logout")
+    user_model = get_user_model()
+    for model in apps.get_models():
+        # Proxies and children of the user model send signals of their own.
+        if issubclass(model, user_model):
+            post_save.connect(on_user_saved, sender=model, dispatch_uid="sessionkit.user")
+            post_delete.connect(on_user_deleted, sender=model, dispatch_uid="sessionkit.user")
+        if issubclass(model, AbstractSession):
+            post_delete.connect(on_session_deleted, sender=model, dispatch_uid="sessionkit")
+
+
+def on_login(sender: type[Model], request: HttpRequest | None, **kwargs: Any) -> None:
+    """Give the session a new key whoever signs in, even the same user again.
+
+    Django's ``login()`` keeps the key in that case; it must change with every gain of rights
+    (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
+    Change").
+    """
+    session = getattr(request, "session", None)
+    if request is None or not isinstance(session, BaseSessionStore):
+        return
+    if session.client_meta is None and request.META:
+        session.client_meta = request.META
+    session.mark_authenticated()
+    if not session.has_new_key:
+        session.cycle_key()
+
+
+def on_logout(sender: type[Model], request: HttpRequest | None, **kwargs: Any) -> None:
+    """Let ``session_ended`` tell a logout from another flush."""
+    session = getattr(request, "session", None)
+    if isinstance(session, BaseSessionStore):
+        session.flush_reason = SessionEndReason.LOGOUT
+
+
+def on_user_saved(
+    sender: type[Model], instance: Any, created: bool, raw: bool, using: str, **kwargs: Any
+) -> None:
+    """Revoke the sessions of a user who was deactivated or got another password.
+
+    Django refuses them by itself at their next request, but until then they would be listed as
+    active. The session in which a password was changed goes on, as Django has it
+    (``update_session_auth_hash()``).
+    """
+    if created or raw:
+        return
+    fields = kwargs.get("update_fields")
+    if not getattr(instance, "is_active", True) and (fields is None or "is_active" in fields):
+        revoke = partial(registry.revoke_user, reason=SessionEndReason.USER_DEACTIVATED)
+    # What set_password() leaves until save() is done; a mere upgrade of the hash leaves None.
+    elif getattr(instance, "_password", None) is not None:
+        revoke = partial(registry.revoke_user, reason=SessionEndReason.PASSWORD_CHANGED)
+        if (kept := _public_id_of_own_request(instance)) is not None:
+            revoke = partial(
+                registry.revoke_others, keep=kept, reason=SessionEndReason.PASSWORD_CHANGED
+            )
+    else:
+        return
+    _with_the_change(partial(revoke, instance.pk), using)
+
+
+def on_user_deleted(sender: type[Model], instance: Any, using: str, **kwargs: Any) -> None:
+    """Revoke the sessions of a user who is deleted."""
+    revoke = partial(registry.revoke_user, instance.pk, reason=SessionEndReason.USER_DELETED)
+    _with_the_change(revoke, using)
+
+
+def on_session_deleted(
+    sender: type[Model], instance: AbstractSession, using: str, **kwargs: Any
+) -> None:
+    """Announce a session that was deleted through the ORM rather than by a verb."""
+    registry.announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
+
+
+def _public_id_of_own_request(user: Any) -> Any:
+    """Return the public id of the session in which ``user`` is making a request, if any."""
+    request = current_request.get()
+    session = getattr(request, "session", None)
+    if not isinstance(session, BaseSessionStore):
+        return None
+    return session.public_id if session.is_owned_by(user) else None
+
+
+def _with_the_change(revoke: Callable[[], object], using: str) -> None:
+    """Revoke in the transaction that changed the user, or after it if that is another database."""
+    if registry.sessions().db == using:
+        revoke()
+    else:
+        transaction.on_commit(revoke, using=using)

@@ -1,0 +1,267 @@
+"""Find, list, revoke: what people and programs do to sessions.
+
+Each verb lives here once; the admin, commands, receivers and engines call it. The async twins
+run the whole verb in one thread hop, since it is nothing but database work.
+
+When a verb that ends sessions has returned (inside a transaction: when that has committed), no
+request that starts afterwards is authenticated by those sessions.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router, transaction
+
+from django_sessionkit.base_session import AbstractSession, SessionQuerySet
+from django_sessionkit.signals import SessionEndReason, session_ended
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+DEFAULT_MODEL = "sessionkit.Session"
+BATCH = 500
+
+
+def session_model() -> type[AbstractSession]:
+    """Return the model of the configured engine, ``Session`` unless a project has its own.
+
+    Raises:
+        ImproperlyConfigured: "django_sessionkit" is not in INSTALLED_APPS.
+    """
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    if hasattr(store, "get_model_class"):
+        model = store.get_model_class()
+        if issubclass(model, AbstractSession):
+            return model
+    return default_model()
+
+
+def default_model() -> type[AbstractSession]:
+    """Return the package's own ``Session`` model.
+
+    Raises:
+        ImproperlyConfigured: "django_sessionkit" is not in INSTALLED_APPS.
+    """
+    try:
+        model: type[AbstractSession] = apps.get_model(DEFAULT_MODEL)
+    except LookupError as error:
+        raise ImproperlyConfigured(
+            "The session engine needs 'django_sessionkit' in INSTALLED_APPS."
+        ) from error
+    return model
+
+
+def sessions(model: type[AbstractSession] | None = None) -> SessionQuerySet:
+    """Return all rows, on the database that is written to: a lagging replica must not answer."""
+    model = model or session_model()
+    return SessionQuerySet(model, using=router.db_for_write(model))
+
+
+def list_sessions(user: Any) -> list[AbstractSession]:
+    """Return the active sessions of ``user`` (an instance or a primary key), newest first."""
+    return list(sessions().active().for_user(user))
+
+
+async def alist_sessions(user: Any) -> list[AbstractSession]:
+    """See list_sessions()."""
+    return await sync_to_async(list_sessions)(user)
+
+
+def find_session(public_id: uuid.UUID | str) -> AbstractSession | None:
+    """Return the session of ``public_id``, ended or not, or None.
+
+    What is not a UUID finds nothing and costs no query.
+    """
+    handle = _public_id(public_id)
+    return handle and sessions().filter(public_id=handle).first()
+
+
+async def afind_session(public_id: uuid.UUID | str) -> AbstractSession | None:
+    """See find_session()."""
+    return await sync_to_async(find_session)(public_id)
+
+
+def revoke(
+    session: AbstractSession | uuid.UUID | str,
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> bool:
+    """End one session, given as a row or a public id; return False if there was none."""
+    handle = _public_id(session)
+    if handle is None:
+        return False
+    return bool(end(sessions().filter(public_id=handle), reason=reason, actor=actor))
+
+
+async def arevoke(
+    session: AbstractSession | uuid.UUID | str,
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> bool:
+    """See revoke()."""
+    return await sync_to_async(revoke)(session, reason=reason, actor=actor)
+
+
+def revoke_sessions(
+    chosen: Iterable[AbstractSession | uuid.UUID | str],
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """End each of the ``chosen`` sessions; return how many there were."""
+    handles = [handle for one in chosen if (handle := _public_id(one))]
+    return sum(
+        end(
+            sessions().filter(public_id__in=handles[start : start + BATCH]),
+            reason=reason,
+            actor=actor,
+        )
+        for start in range(0, len(handles), BATCH)
+    )
+
+
+async def arevoke_sessions(
+    chosen: Iterable[AbstractSession | uuid.UUID | str],
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """See revoke_sessions()."""
+    return await sync_to_async(revoke_sessions)(chosen, reason=reason, actor=actor)
+
+
+def revoke_others(
+    user: Any,
+    *,
+    keep: AbstractSession | uuid.UUID | str,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """End the sessions of ``user`` except ``keep``; return how many there were.
+
+    Raises:
+        ValueError: ``keep`` is not a public id (so that a slip does not end everything).
+    """
+    handle = _public_id(keep)
+    if handle is None:
+        raise ValueError("keep must be a session or a public id.")
+    others = sessions().for_user(user).exclude(public_id=handle)
+    return end(others, reason=reason, actor=actor)
+
+
+async def arevoke_others(
+    user: Any,
+    *,
+    keep: AbstractSession | uuid.UUID | str,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """See revoke_others()."""
+    return await sync_to_async(revoke_others)(user, keep=keep, reason=reason, actor=actor)
+
+
+def revoke_user(
+    user: Any,
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """End every session of ``user`` (an instance or a primary key); return how many."""
+    return end(sessions().for_user(user), reason=reason, actor=actor)
+
+
+async def arevoke_user(
+    user: Any,
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """See revoke_user()."""
+    return await sync_to_async(revoke_user)(user, reason=reason, actor=actor)
+
+
+def revoke_everyone(
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """End every session there is, visitors' too, in batches; return how many there were."""
+    total, newest = 0, sessions().order_by("-id").values_list("id", flat=True).first()
+    rows = sessions().order_by("id")
+    while newest is not None:
+        last = rows.values_list("id", flat=True)[BATCH - 1 : BATCH].first() or newest
+        ended = end(rows.filter(id__lte=last), reason=reason, actor=actor)
+        total += ended
+        if last >= newest:
+            break
+    return total
+
+
+async def arevoke_everyone(
+    *,
+    reason: SessionEndReason = SessionEndReason.REVOKED,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """See revoke_everyone()."""
+    return await sync_to_async(revoke_everyone)(reason=reason, actor=actor)
+
+
+def end(
+    chosen: SessionQuerySet,
+    *,
+    reason: SessionEndReason,
+    actor: AbstractBaseUser | None = None,
+) -> int:
+    """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
+
+    The one place where sessions end. The rows are read first only if somebody listens.
+    """
+    model, using = chosen.model, chosen.db
+    ended = list(chosen) if session_ended.has_listeners(model) else []
+    # One DELETE: nothing refers to a session, and receivers.py answers for deletions through the
+    # ORM, of which this is none.
+    count: int = chosen.order_by()._raw_delete(using)
+    if count:
+        announce_end(ended, reason=reason, actor=actor, using=using)
+    return count
+
+
+def announce_end(
+    ended: Iterable[AbstractSession],
+    *,
+    reason: SessionEndReason,
+    actor: AbstractBaseUser | None,
+    using: str,
+) -> None:
+    """Send ``session_ended`` for each of the rows, once the transaction has committed."""
+    for session in ended:
+        send = partial(
+            session_ended.send_robust,
+            sender=type(session),
+            session=session,
+            reason=reason,
+            actor=actor,
+        )
+        transaction.on_commit(send, using=using)
+
+
+def _public_id(session: AbstractSession | uuid.UUID | str) -> uuid.UUID | None:
+    if isinstance(session, AbstractSession):
+        return session.public_id
+    if isinstance(session, uuid.UUID):
+        return session
+    try:
+        return uuid.UUID(session)
+    except (ValueError, AttributeError, TypeError):
+        return None

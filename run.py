@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "run.json"  # what is installed, and for which Python
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 DATABASES = ("sqlite", "postgresql", "mysql")
 VARIABLES = {
     "postgresql": "SESSIONKIT_TEST_POSTGRESQL",
@@ -73,7 +73,7 @@ def main() -> int:
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     install("example")
-    demo = [PYTHON, ROOT / "example_project" / "manage.py", "demo"]
+    demo = [PYTHON, str(ROOT / "example_project" / "manage.py"), "demo"]
     return subprocess.call(demo + ([arguments.address] if arguments.address else []))
 
 
@@ -138,8 +138,9 @@ def run_tests(only: str | None, coverage: bool, arguments: list[str]) -> int:
             code, results[database] = run_pytest(database, environment, coverage, arguments)
             failed = failed or code != 0
     print("\nTested:")
-    for name, result in results.items():
-        print(f"  {name:<12} {result}")
+    for name in (*DATABASES, "redis"):
+        if name in results:
+            print(f"  {name:<12} {results[name]}")
     if only and results[only].startswith("not tested"):
         failed = True
     if coverage and not failed:

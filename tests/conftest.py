@@ -15,10 +15,15 @@ _SERVERS = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests whose server is not named. One that is named and down fails them."""
+    skips = {}
+    if os.environ["TEST_DB"] != "sqlite":
+        skips["once"] = "runs on SQLite alone: it doesn't use the tests' database"
     if not os.environ.get("SESSIONKIT_TEST_REDIS"):
-        for item in items:
-            if item.get_closest_marker("redis"):
-                item.add_marker(pytest.mark.skip(reason="No server named: SESSIONKIT_TEST_REDIS"))
+        skips["redis"] = "No server named: SESSIONKIT_TEST_REDIS"
+    for item in items:
+        for marker, reason in skips.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -88,17 +88,17 @@ def postgresql() -> Iterator[str]:
         if account:
             directory.chmod(0o755)
             shutil.chown(data, *account)
-        initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        initdb += ["--locale=C", "--no-sync"]
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        initdb = [str(programs / "initdb"), "-D", str(data), *options]
         with log.open("wb") as output:
             start(initdb, output, account).wait()
         if not (data / "PG_VERSION").exists():
             raise UnavailableError(f"initdb failed: {log.read_text(errors='replace')}")
         port = free_port()
-        command = [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-F"]
-        command += ["-c", "unix_socket_directories=", "-c", "max_connections=200"]
+        options = ["-p", str(port), "-h", "127.0.0.1", "-F"]
+        options += ["-c", "unix_socket_directories=", "-c", "max_connections=200"]
         with log.open("wb") as output:
-            server = start(command, output, account)
+            server = start([str(programs / "postgres"), "-D", str(data), *options], output, account)
         try:
             wait_for(server, port, log)
             yield f"postgresql://postgres@127.0.0.1:{port}/"
@@ -107,7 +107,7 @@ def postgresql() -> Iterator[str]:
 
 
 def start(
-    command: Sequence[Path | str], output: IO[bytes], account: tuple[int, int] | None
+    command: Sequence[str], output: IO[bytes], account: tuple[int, int] | None
 ) -> "subprocess.Popen[bytes]":
     """Start the command under the account (None: this process' own), away from the terminal."""
     try:

@@ -12,16 +12,18 @@ import django
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
-SMOKE_TEST = Path(__file__).with_name("smoke.py")
+SMOKE_TEST = str(Path(__file__).with_name("smoke.py"))
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel without fetching anything."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = folder.glob("*.whl")
     return path
@@ -53,11 +55,11 @@ def test_the_wheel_needs_django_alone(wheel: Path) -> None:
 
 def test_the_wheel_works_beside_nothing_but_django(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = str(tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
-    wanted = [wheel, f"Django=={django.get_version()}"]
+    wanted = [str(wheel), f"Django=={django.get_version()}"]
     subprocess.run([*pip, "install", "--quiet", "--no-compile", *wanted], check=True)
-    command = [python, "-I", "-W", "error", SMOKE_TEST, tmp_path / "db.sqlite3"]
+    command = [python, "-I", "-W", "error", SMOKE_TEST, str(tmp_path / "db.sqlite3")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     packages = {"asgiref", "django", "django-sessionkit", "sqlparse", "tzdata"}

@@ -22,7 +22,7 @@ else:
 
 MAX_USER_AGENT: Final = 512  # characters; the width of the column
 MAX_LABEL: Final = 80  # characters; one line of a table
-CACHED_DEVICES: Final = 1000  # user agents; about 1 MB when every one is MAX_USER_AGENT long
+CACHED_DEVICES: Final = 1000  # user agents; at most 1.3 MB
 
 _CONTROL_CHARACTERS: Final = dict.fromkeys([*range(0x20), 0x7F])
 
@@ -106,7 +106,7 @@ def _peer(meta: Mapping[str, Any]) -> object:
     Fewer entries mean that the request did not come through all the proxies (a health check, a
     port open to the world), so that whoever sent it may have written all of them: none is
     believed, not even the leftmost, and REMOTE_ADDR, which nobody can write, is what is left.
-    Werkzeug's ProxyFix does the same; django-allauth refuses the request, which is not for us.
+    Werkzeug's ProxyFix does the same; django-allauth raises, which no header may do to a session.
     """
     count = conf.trusted_proxy_count
     if count > 0:
@@ -162,7 +162,7 @@ def _browser_and_system(user_agent: str) -> tuple[str, str]:
 
 @cache
 def _resolver() -> ua_parser.Resolver:
-    """Return ua-parser's rules in pure Python, built on first use (about 60 ms and 6 MB).
+    """Return ua-parser's rules in pure Python, built on first use (about 60 ms, 6 MB at most).
 
     A user agent that is not in the cache costs about 0.5 ms, a hostile one of MAX_USER_AGENT
     characters a few ms: its rules bound their repetitions.

@@ -1,0 +1,1 @@
+"""Harbour, a small site that shows django-sessionkit at work."""

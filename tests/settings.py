@@ -10,12 +10,8 @@ A database URL's path names the database; the tests create and drop "test_<that 
 a path the name tells the Python and the Django, so that runs of different ones can overlap.
 """
 
-import atexit
 import os
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -45,26 +41,15 @@ def server_database(engine: str, variable: str) -> dict[str, Any]:
     }
 
 
-def sqlite_database() -> dict[str, Any]:
-    """Return the DATABASES entry for a new file: threads share it, as they can't share memory.
-
-    Apart from synchronous=OFF, which trades durability for speed, everything is stock.
-    """
-    directory = tempfile.mkdtemp(prefix="sessionkit-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(Path(directory, "db.sqlite3")),
-        "TEST": {"NAME": str(Path(directory, "test.sqlite3"))},
-        "OPTIONS": {"timeout": 20, "init_command": "PRAGMA synchronous=OFF"},
-    }
-
-
 def database() -> dict[str, Any]:
     """Return the DATABASES entry that TEST_DB asks for."""
     match os.environ.setdefault("TEST_DB", "sqlite"):
         case "sqlite":
-            return sqlite_database()
+            # conftest.py puts it into a file. Apart from synchronous=OFF, which trades
+            # durability for speed, everything is stock.
+            options = {"timeout": 20, "init_command": "PRAGMA synchronous=OFF"}
+            engine = "django.db.backends.sqlite3"
+            return {"ENGINE": engine, "NAME": ":memory:", "OPTIONS": options}
         case "postgresql":
             return server_database("postgresql", "SESSIONKIT_TEST_POSTGRESQL")
         case "mysql":

@@ -11,8 +11,8 @@ class SessionKitConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Imported for their side effects: the checks register, the receivers connect.
-        from django_sessionkit import checks, receivers
+        # Both need models, which are not there yet when this module is imported.
+        from django_sessionkit import checks, receivers  # noqa: PLC0415
 
         checks.register_checks()
         receivers.connect()

@@ -58,11 +58,10 @@ class AbstractSession(models.Model):
     # In no index, so that PostgreSQL updates it in place (heap-only tuples).
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     expire_date = models.DateTimeField(_("ends"))
-    ip_address = models.GenericIPAddressField(
-        _("address"), null=True, blank=True, unpack_ipv4=True
-    )
+    ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True, unpack_ipv4=True)
     user_agent = models.CharField(_("user agent"), max_length=512, blank=True, default="")
-    data = models.TextField(_("data"), null=True, blank=True, editable=False)
+    # Null where the engine keeps the data elsewhere; an empty session is no empty string.
+    data = models.TextField(_("data"), null=True, blank=True, editable=False)  # noqa: DJ001
     version = models.BigIntegerField(_("version"), default=1, editable=False)
 
     objects = models.Manager.from_queryset(SessionQuerySet)()
@@ -71,6 +70,8 @@ class AbstractSession(models.Model):
         abstract = True
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
+        # Nobody adds or changes a session by hand; deleting one is revoking it.
+        default_permissions = ("view", "delete")
         indexes = [
             # The sessions of one user, newest first.
             models.Index(fields=["user", "id"]),

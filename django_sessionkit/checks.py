@@ -8,7 +8,8 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks.security import sessions as django_checks
 from django.utils.module_loading import import_string
 
@@ -23,10 +24,10 @@ DJANGO_APP = "django.contrib.sessions"
 
 def register_checks() -> None:
     """Register the checks with Django."""
-    register(check_settings, "sessionkit")
-    register(check_apps, "sessionkit")
-    register(check_engine, "sessionkit")
-    register(check_cookie_settings, Tags.security, deploy=True)
+    checks.register(check_settings, "sessionkit")
+    checks.register(check_apps, "sessionkit")
+    checks.register(check_engine, "sessionkit")
+    checks.register(check_cookie_settings, Tags.security, deploy=True)
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -65,7 +66,7 @@ def check_apps(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     names = [config.name for config in apps.get_app_configs()]
     if DJANGO_APP in names[: names.index(APP)]:
         return [
-            Warning(
+            checks.Warning(
                 f"'{DJANGO_APP}' stands before '{APP}' in INSTALLED_APPS, so that "
                 "'manage.py clearsessions' is Django's and cleans another table.",
                 hint=f"Remove '{DJANGO_APP}', or move it behind '{APP}'.",
@@ -91,7 +92,7 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if not is_ours:
         messages.append(
-            Warning(
+            checks.Warning(
                 f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, so that sessions are neither "
                 "listed nor revoked.",
                 hint="Use 'django_sessionkit.backends.db'.",
@@ -111,7 +112,7 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
     if is_ours and not any(issubclass(one, SessionMiddleware) for one in _session_middleware()):
         messages.append(
-            Warning(
+            checks.Warning(
                 "The session engine is ours but the middleware is not: clients are not recorded, "
                 "'last_seen_at' stands still, and a request whose session is revoked while it "
                 "runs ends in HTTP 400.",
@@ -146,9 +147,7 @@ def check_cookie_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 def _session_middleware() -> list[type[DjangoSessionMiddleware]]:
     found = (import_string(path) for path in settings.MIDDLEWARE)
     return [
-        one
-        for one in found
-        if isinstance(one, type) and issubclass(one, DjangoSessionMiddleware)
+        one for one in found if isinstance(one, type) and issubclass(one, DjangoSessionMiddleware)
     ]
 
 

@@ -111,9 +111,9 @@ class Cleanup:
         rows = registry.sessions(self.model).expired(self.cutoff)
         while True:
             bound = self._timed(
-                rows.order_by("expire_date", "id").values_list("expire_date", "id")[
-                    self._size - 1 : self._size
-                ].first
+                rows.order_by("expire_date", "id")
+                .values_list("expire_date", "id")[self._size - 1 : self._size]
+                .first
             )
             yield self._end(_up_to(rows, bound), SessionEndReason.EXPIRED)
             if bound is None:

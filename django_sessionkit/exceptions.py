@@ -3,7 +3,7 @@
 from django.contrib.sessions.backends.base import UpdateError
 
 
-class SessionGone(UpdateError):
+class SessionGone(UpdateError):  # noqa: N818 - like Django's SessionInterrupted
     """The session that this store holds was revoked, or its key was replaced, in the meantime.
 
     Raised by ``save()``; nothing was written. It is Django's ``UpdateError``, so that code

@@ -52,6 +52,6 @@ class SplitKey:
         """The SHA-256 digest of the secret, 32 bytes."""
         return hashlib.sha256(self.secret.encode("ascii")).digest()
 
-    def proves(self, secret_hash: bytes) -> bool:
+    def proves(self, secret_hash: bytes | memoryview) -> bool:
         """Tell, in constant time, whether ``secret_hash`` was made of this secret."""
         return constant_time_compare(self.secret_hash, bytes(secret_hash))

@@ -77,9 +77,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             session.renew_lease()
         return _finish(request, response, depends_on_cookie)
 
-    async def aprocess_response(
-        self, request: HttpRequest, response: HttpResponse
-    ) -> HttpResponse:
+    async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """See process_response()."""
         session = getattr(request, "session", None)
         if not isinstance(session, BaseSessionStore):
@@ -145,9 +143,7 @@ def _set_cookie(session: BaseSessionStore, response: HttpResponse) -> None:
     patch_vary_headers(response, ("Cookie",))
 
 
-def _finish(
-    request: HttpRequest, response: HttpResponse, depends_on_cookie: bool
-) -> HttpResponse:
+def _finish(request: HttpRequest, response: HttpResponse, depends_on_cookie: bool) -> HttpResponse:
     """Delete the cookie if this request ended the session, and say what the response varies on."""
     session = cast(BaseSessionStore, request.session)
     if (

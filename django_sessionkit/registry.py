@@ -26,6 +26,7 @@ from django_sessionkit.signals import SessionEndReason, session_ended
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
 
 DEFAULT_MODEL = "sessionkit.Session"
 BATCH = 500
@@ -40,7 +41,7 @@ def session_model() -> type[AbstractSession]:
     store = import_module(settings.SESSION_ENGINE).SessionStore
     if hasattr(store, "get_model_class"):
         model = store.get_model_class()
-        if issubclass(model, AbstractSession):
+        if isinstance(model, type) and issubclass(model, AbstractSession):
             return model
     return default_model()
 
@@ -82,7 +83,7 @@ def find_session(public_id: uuid.UUID | str) -> AbstractSession | None:
     What is not a UUID finds nothing and costs no query.
     """
     handle = _public_id(public_id)
-    return handle and sessions().filter(public_id=handle).first()
+    return None if handle is None else sessions().filter(public_id=handle).first()
 
 
 async def afind_session(public_id: uuid.UUID | str) -> AbstractSession | None:
@@ -94,7 +95,7 @@ def revoke(
     session: AbstractSession | uuid.UUID | str,
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> bool:
     """End one session, given as a row or a public id; return False if there was none."""
     handle = _public_id(session)
@@ -107,7 +108,7 @@ async def arevoke(
     session: AbstractSession | uuid.UUID | str,
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> bool:
     """See revoke()."""
     return await sync_to_async(revoke)(session, reason=reason, actor=actor)
@@ -117,7 +118,7 @@ def revoke_sessions(
     chosen: Iterable[AbstractSession | uuid.UUID | str],
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """End each of the ``chosen`` sessions; return how many there were."""
     handles = [handle for one in chosen if (handle := _public_id(one))]
@@ -135,7 +136,7 @@ async def arevoke_sessions(
     chosen: Iterable[AbstractSession | uuid.UUID | str],
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """See revoke_sessions()."""
     return await sync_to_async(revoke_sessions)(chosen, reason=reason, actor=actor)
@@ -146,7 +147,7 @@ def revoke_others(
     *,
     keep: AbstractSession | uuid.UUID | str,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """End the sessions of ``user`` except ``keep``; return how many there were.
 
@@ -165,7 +166,7 @@ async def arevoke_others(
     *,
     keep: AbstractSession | uuid.UUID | str,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """See revoke_others()."""
     return await sync_to_async(revoke_others)(user, keep=keep, reason=reason, actor=actor)
@@ -175,7 +176,7 @@ def revoke_user(
     user: Any,
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """End every session of ``user`` (an instance or a primary key); return how many."""
     return end(sessions().for_user(user), reason=reason, actor=actor)
@@ -185,7 +186,7 @@ async def arevoke_user(
     user: Any,
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """See revoke_user()."""
     return await sync_to_async(revoke_user)(user, reason=reason, actor=actor)
@@ -194,7 +195,7 @@ async def arevoke_user(
 def revoke_everyone(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """End every session there is, visitors' too, in batches; return how many there were."""
     total, newest = 0, sessions().order_by("-id").values_list("id", flat=True).first()
@@ -211,7 +212,7 @@ def revoke_everyone(
 async def arevoke_everyone(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """See revoke_everyone()."""
     return await sync_to_async(revoke_everyone)(reason=reason, actor=actor)
@@ -221,7 +222,7 @@ def end(
     chosen: SessionQuerySet,
     *,
     reason: SessionEndReason,
-    actor: AbstractBaseUser | None = None,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
 
@@ -241,7 +242,7 @@ def announce_end(
     ended: Iterable[AbstractSession],
     *,
     reason: SessionEndReason,
-    actor: AbstractBaseUser | None,
+    actor: AbstractBaseUser | AnonymousUser | None,
     using: str,
 ) -> None:
     """Send ``session_ended`` for each of the rows, once the transaction has committed."""

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
@@ -56,11 +56,16 @@ class BaseSessionStore(SessionBase):
 
     _authenticated_at: datetime | None = None
 
+    if TYPE_CHECKING:  # Django's; the stubs leave them out.
+
+        def _get_session(self, no_load: bool = False) -> dict[str, Any]: ...
+        async def _aget_session(self, no_load: bool = False) -> dict[str, Any]: ...
+
     @property
     def public_id(self) -> uuid.UUID | None:
         """The handle of this session that may be shown, or None where there is none."""
         key = SplitKey.parse(self.session_key)
-        return key and key.public_id
+        return None if key is None else key.public_id
 
     def mark_authenticated(self) -> None:
         """Note that the user has proven who they are; the next save writes it to the row."""
@@ -69,7 +74,7 @@ class BaseSessionStore(SessionBase):
     def is_owned_by(self, user: Any) -> bool:
         """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""
         data: dict[str, Any] = getattr(self, "_session_cache", {})
-        return data.get(AUTH_USER_ID) == user._meta.pk.value_to_string(user)
+        return bool(data.get(AUTH_USER_ID) == user._meta.pk.value_to_string(user))
 
     def renew_lease(self) -> None:
         """Move ``last_seen_at``, and the client with it, if the lease has run out.

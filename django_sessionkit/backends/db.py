@@ -58,7 +58,8 @@ class SessionStore(RowStore):
         if self._is_gone or (self.session_key is None and self.is_retired):
             raise SessionGone("The session has ended.")
         if self.session_key is None:
-            return self.create()
+            self.create()
+            return
         data = self._get_session(no_load=must_create)
         if must_create or self._is_deferred:
             self._insert(data)

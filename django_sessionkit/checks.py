@@ -145,10 +145,15 @@ def check_cookie_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 
 
 def _session_middleware() -> list[type[DjangoSessionMiddleware]]:
-    found = (import_string(path) for path in settings.MIDDLEWARE)
-    return [
-        one for one in found if isinstance(one, type) and issubclass(one, DjangoSessionMiddleware)
-    ]
+    found = []
+    for path in settings.MIDDLEWARE:
+        try:
+            middleware = import_string(path)
+        except ImportError:
+            continue  # Django says so when it loads the middleware.
+        if isinstance(middleware, type) and issubclass(middleware, DjangoSessionMiddleware):
+            found.append(middleware)
+    return found
 
 
 def _is_count(value: object) -> bool:

@@ -51,7 +51,7 @@ class BaseSessionStore(SessionBase):
     is_retired = False
     #: This request ended the session: delete the cookie.
     is_flushed = False
-    #: The session key was made by this request.
+    #: cycle_key() has replaced the session key since the last save.
     has_new_key = False
 
     _authenticated_at: datetime | None = None
@@ -63,7 +63,12 @@ class BaseSessionStore(SessionBase):
 
     @property
     def public_id(self) -> uuid.UUID | None:
-        """The handle of this session that may be shown, or None where there is none."""
+        """The handle of this session that may be shown, or None where there is none.
+
+        None too until the session has been loaded: what a cookie claims is not proven before.
+        """
+        if not hasattr(self, "_session_cache"):
+            return None
         key = SplitKey.parse(self.session_key)
         return None if key is None else key.public_id
 

@@ -64,9 +64,9 @@ class SessionStore(RowStore):
         if must_create or self._is_deferred:
             self._insert(data)
             self._is_deferred = False
-            self.has_new_key = True
         else:
             self._update(data)
+        self.has_new_key = False
         self._authenticated_at = None
 
     def delete(self, session_key: str | None = None) -> None:

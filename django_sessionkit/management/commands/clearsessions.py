@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -18,9 +17,12 @@ from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.cleanup import DEFAULT_BATCH_SIZE, Cleanup
 
 try:
-    from tqdm import tqdm
+    import tqdm
 except ImportError:  # The extra "progress" is not installed.
-    tqdm = None
+    tqdm = None  # type: ignore[assignment]
+
+#: What a shell reports for a program that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -32,7 +34,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--batch-size",
-            type=_number(int, 1),
+            type=int,
             default=DEFAULT_BATCH_SIZE,
             metavar="ROWS",
             help="most rows that one statement removes (default: %(default)s); fewer when the "
@@ -40,14 +42,14 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--sleep",
-            type=_number(float, 0),
+            type=float,
             default=0.0,
             metavar="SECONDS",
             help="rest after each batch (default: none)",
         )
         parser.add_argument(
             "--max-seconds",
-            type=_number(float, 0),
+            type=float,
             metavar="SECONDS",
             help="start no further batch after this time; the next run goes on from there",
         )
@@ -59,38 +61,31 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         store = import_module(settings.SESSION_ENGINE).SessionStore
         if not issubclass(store, BaseSessionStore):
-            return self._clear_other_engine(store, options)
-        cleanup = Cleanup(
-            registry.session_model(),
-            batch_size=options["batch_size"],
-            sleep=options["sleep"],
-            max_seconds=options["max_seconds"],
-        )
-        if options["dry_run"]:
-            expired = registry.sessions(cleanup.model).expired(cleanup.cutoff).count()
-            orphaned = sum(map(len, cleanup.orphans()))
-            return self._report(
-                options,
-                {"dry_run": True, "expired": expired, "orphaned": orphaned},
-                f"Would remove {expired} expired sessions and {orphaned} whose user is missing.",
+            self._clear_other_engine(store, options)
+            return
+        try:
+            cleanup = Cleanup(
+                registry.session_model(),
+                batch_size=options["batch_size"],
+                sleep=options["sleep"],
+                max_seconds=options["max_seconds"],
             )
-        with self._progress(cleanup, options) as on_batch:
-            cleanup.on_batch = on_batch
-            try:
-                report = cleanup.run()
-            except KeyboardInterrupt:
-                raise CommandError(
-                    f"Interrupted after {cleanup.report.expired + cleanup.report.orphaned} "
-                    "sessions; the next run goes on from there.",
-                    returncode=130,
-                ) from None
-        text = (
-            f"Removed {report.expired} expired sessions and {report.orphaned} whose user is "
-            f"missing, in {report.seconds:.1f} s."
-        )
-        if not report.is_complete:
-            text += " Stopped by --max-seconds before the end; run again to go on."
-        return self._report(options, {"dry_run": False, **dataclasses.asdict(report)}, text)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        try:
+            fields, text = (
+                self._count(cleanup) if options["dry_run"] else self._run(cleanup, options)
+            )
+        except KeyboardInterrupt:
+            raise CommandError(
+                f"Interrupted after {cleanup.report.expired + cleanup.report.orphaned} sessions; "
+                "the next run goes on from there.",
+                returncode=INTERRUPTED,
+            ) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(fields))
+        elif options["verbosity"] > 0:
+            self.stdout.write(text)
 
     def _clear_other_engine(self, store: Any, options: dict[str, Any]) -> None:
         if options["dry_run"] or options["json"]:
@@ -100,43 +95,38 @@ class Command(BaseCommand):
             )
         try:
             store.clear_expired()
-        except NotImplementedError:
+        except NotImplementedError as error:
             raise CommandError(
                 f"Session engine '{settings.SESSION_ENGINE}' doesn't support clearing expired "
                 "sessions."
-            ) from None
+            ) from error
 
-    def _report(self, options: dict[str, Any], fields: dict[str, Any], text: str) -> None:
-        if options["json"]:
-            self.stdout.write(json.dumps(fields))
-        elif options["verbosity"] > 0:
-            self.stdout.write(text)
+    def _count(self, cleanup: Cleanup, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        report = cleanup.count()
+        return (
+            {"dry_run": True, "expired": report.expired, "orphaned": report.orphaned},
+            f"Would remove {report.expired} expired sessions and {report.orphaned} whose user is "
+            "missing.",
+        )
+
+    def _run(self, cleanup: Cleanup, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        with self._progress(cleanup, options):
+            report = cleanup.run()
+        text = (
+            f"Removed {report.expired} expired sessions and {report.orphaned} whose user is "
+            f"missing, in {report.seconds:.1f} s."
+        )
+        if not report.is_complete:
+            text += " Stopped by --max-seconds before the end; run again to go on."
+        return {"dry_run": False, **dataclasses.asdict(report)}, text
 
     @contextmanager
-    def _progress(
-        self, cleanup: Cleanup, options: dict[str, Any]
-    ) -> Iterator[Callable[[int], None] | None]:
+    def _progress(self, cleanup: Cleanup, options: dict[str, Any]) -> Iterator[None]:
         """Show a bar on a terminal; count first, since a bar needs an end."""
-        if tqdm is None or options["json"] or not options["verbosity"] or not self.stdout.isatty():
-            yield None
+        if tqdm is None or options["json"] or not options["verbosity"] or not self.stderr.isatty():
+            yield
             return
-        total = registry.sessions(cleanup.model).expired(cleanup.cutoff).count()
-        with tqdm(total=total, unit=" sessions", desc="Removing", file=self.stdout) as bar:
-            yield bar.update
-
-
-def _number(kind: type[int] | type[float], minimum: int) -> Callable[[str], float]:
-    """Return an argparse type for numbers from ``minimum`` on."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        # NaN compares false with everything.
-        if value is None or not minimum <= value < float("inf"):
-            noun = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(f"must be a {noun} of at least {minimum}: {text!r}")
-        return value
-
-    return parse
+        # To what self.stderr wraps, which would end each state of the bar with a new line.
+        with tqdm.tqdm(total=cleanup.count_expired(), unit=" sessions", desc="Removing") as bar:
+            cleanup.on_batch = bar.update
+            yield

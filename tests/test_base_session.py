@@ -56,6 +56,10 @@ def test_a_project_may_have_a_session_model_of_its_own() -> None:
     run_on_another_site("tests.custom_session.settings", "tests/custom_session/cases.py")
 
 
+def test_sessions_may_lie_in_another_database_than_users() -> None:
+    run_on_another_site("tests.two_databases.settings", "tests/two_databases/cases.py")
+
+
 @pytest.mark.django_db
 def test_sessions_are_active_until_their_end_and_expired_from_then_on() -> None:
     ended, active = make(-HOUR), make(HOUR)

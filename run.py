@@ -25,6 +25,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+OLD_VENV = ROOT / ".venv.old"
 STAMP = VENV / "run.json"  # what is installed, and for which Python
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 DATABASES = ("sqlite", "postgresql", "mysql")
@@ -52,9 +53,7 @@ def main() -> int:
         prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    example = commands.add_parser(
-        "example", help="serve the example site", description="Serve the example site."
-    )
+    example = commands.add_parser("example", help="serve the example site")
     example.add_argument("address", nargs="?", help="port, or address:port (127.0.0.1:8000)")
     tests = commands.add_parser(
         "tests",
@@ -82,14 +81,18 @@ def install(*groups: str) -> None:
 
     Exits with a message when .venv is somebody else's or an installation fails.
     """
-    if VENV.exists() and not STAMP.exists():
+    if (VENV / "pyvenv.cfg").exists() and not STAMP.exists():
         sys.exit(f"run.py: {VENV.name} was made by something else; move it away, then try again.")
     stamp: dict[str, str] = json.loads(STAMP.read_text()) if STAMP.exists() else {}
     if stamp.get("python") != sys.version:
         print(f"Making a virtual environment in {VENV.name} ...", flush=True)
-        shutil.rmtree(VENV, ignore_errors=True)
+        # Whatever interrupts this, the next run finds no .venv or one with our stamp.
+        shutil.rmtree(OLD_VENV, ignore_errors=True)
+        if VENV.exists():
+            VENV.rename(OLD_VENV)
         VENV.mkdir()
-        STAMP.write_text("{}")  # ours from now on, and unfinished
+        STAMP.write_text("{}")
+        shutil.rmtree(OLD_VENV, ignore_errors=True)
         try:
             venv.create(VENV, with_pip=True)
         except subprocess.CalledProcessError as error:
@@ -98,12 +101,10 @@ def install(*groups: str) -> None:
         stamp = {"python": sys.version}
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     missing = [group for group in groups if stamp.get(group) != digest]
-    if not missing:
-        return
-    print(f"Installing into {VENV.name}: {', '.join(missing)} ...", flush=True)
-    options = [option for group in missing for option in ("--group", group)]
-    pip("--editable", ".[devices,progress]", *options)
-    STAMP.write_text(json.dumps(stamp | dict.fromkeys(missing, digest)))
+    if missing:
+        print(f"Installing into {VENV.name}: {', '.join(missing)} ...", flush=True)
+        pip("--editable", ".[devices,progress]", *(f"--group={group}" for group in missing))
+        STAMP.write_text(json.dumps(stamp | dict.fromkeys(missing, digest)))
 
 
 def pip(*arguments: str) -> None:
@@ -131,9 +132,7 @@ def run_tests(only: str | None, coverage: bool, arguments: list[str]) -> int:
                 reason = stack.enter_context(served(server, environment))
                 if reason:
                     results[server] = f"not tested: {reason}"
-        for database in databases:
-            if database in results:
-                continue
+        for database in [each for each in databases if each not in results]:
             print(f"\n== {database}", flush=True)
             code, results[database] = run_pytest(database, environment, coverage, arguments)
             failed = failed or code != 0
@@ -144,9 +143,10 @@ def run_tests(only: str | None, coverage: bool, arguments: list[str]) -> int:
     if only and results[only].startswith("not tested"):
         failed = True
     if coverage and not failed:
-        for step in ("combine", "report"):
-            options = ["--quiet"] if step == "combine" else []
-            failed = bool(subprocess.call([PYTHON, "-m", "coverage", step, *options], cwd=ROOT))
+        program = [PYTHON, "-m", "coverage"]
+        return subprocess.call([*program, "combine", "--quiet"], cwd=ROOT) or subprocess.call(
+            [*program, "report"], cwd=ROOT
+        )
     return int(failed)
 
 

@@ -6,8 +6,10 @@ import uuid
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
+from django.db import DataError
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
@@ -56,29 +58,42 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 class SessionChangeList(ChangeList):
-    """Sessions by their public id, the one that is looking marked."""
+    """Sessions by their public id, newest first, the one that is looking marked."""
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        # Django obeys "o=…" in the URL even where no column offers it; no index serves it.
+        return list(self.model_admin.get_ordering(request))
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        current = current_public_id(request)
-        for session in self.result_list:
-            session.is_current = session.public_id == current
+        try:
+            super().get_results(request)
+            mark_current(request, self.result_list)
+        except (DataError, OverflowError, ValueError) as error:
+            # A moment that Django could parse and the database can't hold.
+            raise IncorrectLookupParameters(error) from error
 
     def url_for_result(self, result: Any) -> str:
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
         return reverse(name, args=[result.public_id], current_app=self.model_admin.admin_site.name)
 
 
-def current_public_id(request: HttpRequest) -> uuid.UUID | None:
-    """Return the public id of the session that makes the request."""
-    return getattr(request.session, "public_id", None)
+def mark_current(request: HttpRequest, sessions: Any) -> bool:
+    """Set ``is_current`` on each of ``sessions``; return whether one makes the request."""
+    # None on the session of another engine.
+    current: uuid.UUID | None = getattr(request.session, "public_id", None)
+    for session in sessions:
+        session.is_current = session.public_id == current
+    return any(session.is_current for session in sessions)
 
 
 def find_users(term: str) -> list[Any]:
     """Return the primary keys of the users whom a search term names, one too many at most."""
-    model = get_user_model()
+    model: Any = get_user_model()
     names = Q(**{f"{model.USERNAME_FIELD}__startswith": term})
-    if "@" in term and hasattr(model, "get_email_field_name"):
-        names |= Q(**{model.get_email_field_name(): term})
-    users = model._base_manager.filter(names).order_by("pk")
+    email = model.get_email_field_name()
+    # The user model need not have such a field.
+    if "@" in term and any(field.name == email for field in model._meta.get_fields()):
+        names |= Q(**{email: term})
+    # In the order of the names, so that the one that is the whole term comes first.
+    users = model._base_manager.filter(names).order_by(model.USERNAME_FIELD)
     return list(users.values_list("pk", flat=True)[: MAX_USERS_FOUND + 1])

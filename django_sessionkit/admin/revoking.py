@@ -1,0 +1,215 @@
+"""Revoking in the admin: the actions of the list, the button of a session, and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from django_sessionkit import registry
+from django_sessionkit.admin.changelist import mark_current
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.signals import SessionEndReason
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[AbstractSession]
+else:
+    _ModelAdmin = object
+
+#: Sessions that a confirmation page names; it counts the rest.
+MAX_NAMED = 100
+
+
+class RevokingMixin(_ModelAdmin):
+    """Makes of Django's deleting a revoking, which leaves out what the user may not revoke."""
+
+    delete_confirmation_template: ClassVar[str] = "django_sessionkit/admin/delete_confirmation.html"
+    delete_selected_confirmation_template: ClassVar[str] = (
+        "django_sessionkit/admin/delete_selected_confirmation.html"
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the user may revoke, and ``obj`` if given: a superuser's only as a superuser."""
+        return super().has_delete_permission(request, obj) and (
+            obj is None or not _is_superuser(obj.user) or _is_superuser(request.user)
+        )
+
+    @admin.action(permissions=["delete"], description=_("Revoke selected sessions"))
+    def delete_selected(
+        self, request: HttpRequest, queryset: QuerySet[AbstractSession]
+    ) -> HttpResponseBase | None:
+        """Revoke the selected sessions, after a confirmation page.
+
+        Under the name of Django's action, which it takes the place of.
+        """
+        chosen = self._allowed(request, _as_confirmed(request, queryset))
+        return self._confirm_or_revoke(request, chosen, selected=chosen) if chosen else None
+
+    @admin.action(
+        permissions=["delete"], description=_("Revoke all sessions of the selected sessions' users")
+    )
+    def revoke_users(
+        self, request: HttpRequest, queryset: QuerySet[AbstractSession]
+    ) -> HttpResponseBase | None:
+        """Revoke every session of whoever owns a selected one, after a confirmation page."""
+        owned = list(_as_confirmed(request, queryset.filter(user__isnull=False)))
+        if not owned:
+            message = gettext("No session of a user was selected.")
+            self.message_user(request, message, messages.WARNING)
+            return None
+        users = {session.user_id for session in owned}
+        theirs = self._allowed(request, self.get_queryset(request).filter(user__in=users))
+        allowed = {session.user_id for session in theirs}
+        selected = [session for session in owned if session.user_id in allowed]
+        return self._confirm_or_revoke(request, theirs, selected=selected) if theirs else None
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        extra_context = {"title": gettext("Revoke session"), **(extra_context or {})}
+        return super().delete_view(request, object_id, extra_context)
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        self._report(request, 1)
+        if not self.has_view_permission(request):
+            return HttpResponseRedirect(reverse("admin:index", current_app=self.admin_site.name))
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        preserved = self.get_preserved_filters(request)
+        url = add_preserved_filters(
+            {"preserved_filters": preserved, "opts": self.opts},
+            reverse(name, current_app=self.admin_site.name),
+        )
+        return HttpResponseRedirect(url)
+
+    def delete_model(self, request: HttpRequest, obj: AbstractSession) -> None:
+        self.delete_queryset(request, [obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: Iterable[AbstractSession]) -> None:
+        rows = registry.sessions(self.model).filter(pk__in=[session.pk for session in queryset])
+        registry.end(rows, reason=SessionEndReason.REVOKED, actor=request.user)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """Describe what a confirmation page is about; nothing hangs on a session."""
+        sessions = list(objs)
+        mark_current(request, sessions)
+        named = [self._describe(request, session) for session in sessions[:MAX_NAMED]]
+        if more := len(sessions) - len(named):
+            named.append(ngettext("and %d more", "and %d more", more) % more)
+        allowed = all(self.has_delete_permission(request, session) for session in sessions)
+        return (
+            named,
+            {str(self.opts.verbose_name_plural): len(sessions)},
+            set() if allowed else {str(self.opts.verbose_name)},
+            [],
+        )
+
+    def log_deletions(
+        self, request: HttpRequest, queryset: Iterable[AbstractSession]
+    ) -> list[LogEntry]:
+        """Log who revoked whose session, by public id."""
+        content_type = ContentType.objects.get_for_model(self.model)
+        entries = [
+            LogEntry(
+                user_id=request.user.pk,  # type: ignore[misc]  # signed in, or not here
+                content_type_id=content_type.pk,
+                object_id=str(session.public_id),
+                object_repr=str(session.public_id),
+                action_flag=DELETION,
+                change_message=gettext("Revoked the session of %s.") % self.owner(session),
+            )
+            for session in queryset
+        ]
+        return LogEntry.objects.bulk_create(entries)
+
+    def owner(self, session: AbstractSession) -> str:
+        """Return in words whose session it is."""
+        raise NotImplementedError
+
+    def device(self, session: AbstractSession) -> str:
+        """Return the device in words, marked if it is the one that looks."""
+        raise NotImplementedError
+
+    def _describe(self, request: HttpRequest, session: AbstractSession) -> str:
+        # Who may revoke and not look, is told no more than they came with.
+        if not self.has_view_permission(request, session):
+            return str(session.public_id)
+        parts = (self.owner(session), self.device(session), session.ip_address)
+        return " · ".join(filter(None, parts))
+
+    def _allowed(
+        self, request: HttpRequest, queryset: QuerySet[AbstractSession]
+    ) -> list[AbstractSession]:
+        """Return what the user may revoke of ``queryset``, and report how much that leaves out."""
+        sessions = list(queryset)
+        allowed = [one for one in sessions if self.has_delete_permission(request, one)]
+        if count := len(sessions) - len(allowed):
+            message = ngettext(
+                "%d session was left out: only superusers may revoke a superuser's.",
+                "%d sessions were left out: only superusers may revoke a superuser's.",
+                count,
+            )
+            self.message_user(request, message % count, messages.WARNING)
+        return allowed
+
+    def _confirm_or_revoke(
+        self, request: HttpRequest, sessions: list[AbstractSession], selected: list[AbstractSession]
+    ) -> HttpResponseBase | None:
+        if request.POST.get("post"):
+            for start in range(0, len(sessions), registry.BATCH):
+                batch = sessions[start : start + registry.BATCH]
+                # Logged and done, or neither.
+                with transaction.atomic(using=registry.sessions(self.model).db):
+                    self.log_deletions(request, batch)
+                    self.delete_queryset(request, batch)
+            self._report(request, len(sessions))
+            return None
+        request.current_app = self.admin_site.name  # for its URLs
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Revoke sessions"),
+            "opts": self.opts,
+            "media": self.media,
+            "warns": mark_current(request, sessions),
+            "count": len(sessions),
+            "deleted_objects": self.get_deleted_objects(sessions, request)[0],
+            "selected": selected,
+            "action": request.POST.get("action"),
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+            # Of a choice across pages only the newest is named: _as_confirmed().
+            "select_across": request.POST.get("select_across") == "1",
+        }
+        return TemplateResponse(request, self.delete_selected_confirmation_template, context)
+
+    def _report(self, request: HttpRequest, count: int) -> None:
+        message = ngettext("Revoked %d session.", "Revoked %d sessions.", count)
+        self.message_user(request, message % count, messages.SUCCESS)
+
+
+def _as_confirmed(
+    request: HttpRequest, queryset: QuerySet[AbstractSession]
+) -> QuerySet[AbstractSession]:
+    """Return ``queryset`` without what has come since the confirmation page, which names the
+    newest where it does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS)."""
+    newest = request.POST.get(ACTION_CHECKBOX_NAME, "")
+    if request.POST.get("post") and request.POST.get("select_across") == "1":
+        return queryset.filter(pk__lte=int(newest)) if newest.isdecimal() else queryset.none()
+    return queryset
+
+
+def _is_superuser(user: Any) -> bool:
+    return bool(getattr(user, "is_superuser", False))

@@ -16,10 +16,11 @@ from django_sessionkit import registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.cleanup import DEFAULT_BATCH_SIZE, Cleanup
 
+progress_bar: Any
 try:
-    import tqdm
+    progress_bar = import_module("tqdm").tqdm
 except ImportError:  # The extra "progress" is not installed.
-    tqdm = None  # type: ignore[assignment]
+    progress_bar = None
 
 #: What a shell reports for a program that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -73,9 +74,8 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         try:
-            fields, text = (
-                self._count(cleanup) if options["dry_run"] else self._run(cleanup, options)
-            )
+            act = self._count if options["dry_run"] else self._run
+            fields, text = act(cleanup, options)
         except KeyboardInterrupt:
             raise CommandError(
                 f"Interrupted after {cleanup.report.expired + cleanup.report.orphaned} sessions; "
@@ -123,10 +123,15 @@ class Command(BaseCommand):
     @contextmanager
     def _progress(self, cleanup: Cleanup, options: dict[str, Any]) -> Iterator[None]:
         """Show a bar on a terminal; count first, since a bar needs an end."""
-        if tqdm is None or options["json"] or not options["verbosity"] or not self.stderr.isatty():
+        if (
+            progress_bar is None
+            or options["json"]
+            or not options["verbosity"]
+            or not self.stderr.isatty()
+        ):
             yield
             return
         # To what self.stderr wraps, which would end each state of the bar with a new line.
-        with tqdm.tqdm(total=cleanup.count_expired(), unit=" sessions", desc="Removing") as bar:
+        with progress_bar(total=cleanup.expired.count(), unit=" sessions", desc="Removing") as bar:
             cleanup.on_batch = bar.update
             yield

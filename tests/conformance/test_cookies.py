@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from django.utils import timezone
 
+from django_sessionkit.keys import SplitKey
 from django_sessionkit.middleware import SessionMiddleware
 from tests.conformance.faces import Face, Faces
 
@@ -160,3 +161,28 @@ def test_an_untouched_session_of_a_visitor_without_a_cookie_leaves_none(faces: F
     assert not answer(faces, lambda session: session.get("cat")).cookies
     assert not answer(faces, lambda session: session.flush()).cookies
     assert not answer(faces, lambda session: session.clear()).cookies
+
+
+@pytest.mark.parametrize("cookie_was", ["unknown", "malformed", "ended", "expired"])
+def test_a_view_that_clears_first_is_not_kept_from_storing_by_a_stale_cookie(
+    faces: Faces, cookie_was: str
+) -> None:
+    session = faces.saved({"cat": "Tom"})
+    session_key = session.session_key
+    if cookie_was == "expired":
+        session.set_expiry(-10)
+        session.save()
+    elif cookie_was == "ended":
+        session.delete()
+    elif cookie_was == "unknown":
+        session_key = SplitKey.generate().session_key
+    else:
+        session_key = "x" * 32  # as Django's own engines make them
+
+    def act(session: Face) -> None:
+        session.clear()
+        session.set("dog", "Rex")
+
+    new_key = cookie(answer(faces, act, session_key)).value
+    assert new_key[:32] != session_key[:32]
+    assert faces.read(new_key) == {"dog": "Rex"}

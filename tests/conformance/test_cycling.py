@@ -1,0 +1,85 @@
+"""Another key for the same session."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.models import Session
+from tests.conformance.faces import Face, Faces
+
+pytestmark = pytest.mark.django_db
+
+
+def test_cycling_the_key_keeps_the_data_and_kills_the_old_key(faces: Faces) -> None:
+    session = faces.saved({"cat": "Tom", "dog": "Rex"})
+    old = session.session_key
+    session.cycle_key()
+    assert session.session_key != old
+    assert not session.exists(old)
+    assert dict(session.items()) == {"cat": "Tom", "dog": "Rex"}
+    session.save()
+    assert faces.read(old) == {}
+    assert faces.read(session.session_key) == {"cat": "Tom", "dog": "Rex"}
+
+
+def test_cycling_the_key_of_a_session_that_was_not_loaded_keeps_the_data(faces: Faces) -> None:
+    session = faces.open(faces.saved({"cat": "Tom"}).session_key)
+    session.cycle_key()
+    assert dict(session.items()) == {"cat": "Tom"}
+    session.save()
+    assert faces.read(session.session_key) == {"cat": "Tom"}
+
+
+def test_cycling_the_key_keeps_public_id_and_start(faces: Faces) -> None:
+    session = faces.saved({"_auth_user_id": "1"})
+    before = Session.objects.get()
+    session.cycle_key()
+    session.save()
+    after = Session.objects.get()
+    assert (after.public_id, after.created_at) == (before.public_id, before.created_at)
+    assert session.public_id == before.public_id
+    assert bytes(after.secret_hash) != bytes(before.secret_hash)
+    assert after.version > before.version
+
+
+def test_cycling_the_key_of_a_new_session_writes_nothing_before_the_save(
+    session: Face, faces: Faces
+) -> None:
+    session.set("cat", "Tom")
+    session.cycle_key()
+    assert not Session.objects.exists()
+    session.save()
+    assert faces.read(session.session_key) == {"cat": "Tom"}
+
+
+def test_cycling_a_key_twice_keeps_the_last(faces: Faces) -> None:
+    data = {"_auth_user_id": "1"}
+    session = faces.saved(data)
+    keys = [session.session_key]
+    for _ in range(2):
+        session.cycle_key()
+        keys.append(session.session_key)
+    session.save()
+    assert [faces.read(key) for key in keys] == [{}, {}, data]
+    assert Session.objects.count() == 1
+
+
+def test_a_visitors_session_that_ended_starts_anew_when_its_key_is_cycled(faces: Faces) -> None:
+    session = faces.saved({"cat": "Tom"})
+    old = session.session_key
+    faces.open(old).delete()
+    session.cycle_key()
+    session.save()
+    assert session.session_key[:32] != old[:32]
+    assert faces.read(session.session_key) == {"cat": "Tom"}
+
+
+def test_a_signed_in_session_that_ended_stays_gone_when_its_key_is_cycled(faces: Faces) -> None:
+    session = faces.saved({"_auth_user_id": "1"})
+    faces.open(session.session_key).delete()
+    session.cycle_key()
+    with pytest.raises(SessionGone):
+        session.save()
+    assert not Session.objects.exists()
+    assert faces.read(session.session_key) == {}

@@ -106,7 +106,7 @@ def tested(options: argparse.Namespace) -> str:
     parts = urlsplit(options.database)
     if parts.scheme == "sqlite":
         return str(options.database)
-    return parts._replace(path="/" + connection.settings_dict["NAME"]).geturl()
+    return str(parts._replace(path="/" + connection.settings_dict["NAME"]).geturl())
 
 
 def clear(which: str) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import localize
+from django.utils.html import format_html
+from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -42,9 +47,9 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
         "owner",
         "device",
         "ip_address",
-        "created_at",
-        "last_seen_at",
-        "expire_date",
+        "started",
+        "last_seen",
+        "ends",
         "state",
     )
     list_display_links = ("owner", "device")
@@ -98,6 +103,18 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
         if getattr(session, "is_current", False):
             return gettext("%s (this session)") % session.label
         return session.label
+
+    @admin.display(description=_("started"))
+    def started(self, session: AbstractSession) -> str:
+        return _distance(session.created_at)
+
+    @admin.display(description=_("last seen"))
+    def last_seen(self, session: AbstractSession) -> str:
+        return _distance(session.last_seen_at)
+
+    @admin.display(description=_("ends"))
+    def ends(self, session: AbstractSession) -> str:
+        return _distance(session.expire_date)
 
     @admin.display(description=_("state"))
     def state(self, session: AbstractSession) -> str:
@@ -165,3 +182,18 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _distance(moment: datetime) -> str:
+    """Return "2 hours ago" or "in 13 days", which fits a column; the moment itself is its title."""
+    now = timezone.now()
+    if moment > now:
+        words = gettext("in %s") % timeuntil(moment, now, depth=1)
+    else:
+        words = gettext("%s ago") % timesince(moment, now, depth=1)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(timespec="seconds"),
+        localize(timezone.localtime(moment) if timezone.is_aware(moment) else moment),
+        words,
+    )

@@ -1,0 +1,85 @@
+"""A browser that visits the sync or the async views of the test site.
+
+A test that takes one as a parameter (``both_ways``) holds for WSGI and for ASGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.test import AsyncClient, Client
+
+from django_sessionkit import registry
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.keys import SplitKey
+from tests.app.views import hooks
+
+both_ways = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+class Browser:
+    """One browser: its cookies, and the last response that it got."""
+
+    def __init__(self, *, is_async: bool = False, session_key: str | None = None) -> None:
+        self.is_async = is_async
+        self._client: Any = AsyncClient() if is_async else Client()
+        self.response: Any = None
+        if session_key is not None:
+            self.session_key = session_key
+
+    def get(
+        self,
+        path: str,
+        *,
+        meanwhile: Callable[[], object] | None = None,
+        **more: Any,
+    ) -> Any:
+        """Visit the view; ``meanwhile`` runs in the middle of it. Return the response."""
+        if self.is_async:
+            path = f"/async{path}"
+        if meanwhile:
+            hooks[path] = meanwhile
+        get = async_to_sync(self._client.get) if self.is_async else self._client.get
+        self.response = get(path, **more)
+        return self.response
+
+    def data(self) -> dict[str, Any]:
+        """Return what the browser's session holds, as a request sees it."""
+        data: dict[str, Any] = self.get("/read/").json()
+        return data
+
+    @property
+    def session_key(self) -> str | None:
+        """The value of the session cookie; None without one."""
+        cookie = self._client.cookies.get(settings.SESSION_COOKIE_NAME)
+        return cookie.value if cookie and cookie.value else None
+
+    @session_key.setter
+    def session_key(self, value: str) -> None:
+        self._client.cookies[settings.SESSION_COOKIE_NAME] = value
+
+    @property
+    def row(self) -> AbstractSession:
+        """The row of the browser's session."""
+        key = SplitKey.parse(self.session_key)
+        assert key is not None
+        row = registry.find_session(key.public_id)
+        assert row is not None
+        return row
+
+    @property
+    def cookie_was_touched(self) -> bool:
+        """Whether the last response set or deleted the session cookie."""
+        return settings.SESSION_COOKIE_NAME in self.response.cookies
+
+    @property
+    def cookie_was_deleted(self) -> bool:
+        """Whether the last response deleted the session cookie."""
+        return (
+            self.cookie_was_touched
+            and not self.response.cookies[settings.SESSION_COOKIE_NAME].value
+        )

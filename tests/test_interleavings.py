@@ -1,0 +1,253 @@
+"""Overlapping requests of one session: none loses what another has stored."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import OperationalError, connection, connections, transaction
+
+from django_sessionkit import registry
+from django_sessionkit.backends.db import SessionStore
+from django_sessionkit.models import Session
+from tests.browsers import Browser, both_ways
+from tests.interleaving import before_each_statement, elsewhere, save, saved, stored
+
+NOT_ON_SQLITE = pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite lets nobody write while a transaction reads"
+)
+
+
+@pytest.mark.django_db
+@both_ways
+def test_of_two_overlapping_requests_with_different_keys_both_survive_200_times(
+    is_async: bool,
+) -> None:
+    outer = Browser(is_async=is_async)
+    outer.get("/set/start/0/")
+    inner = Browser(is_async=is_async, session_key=outer.session_key)
+    both = 0
+    for number in range(200):
+
+        def overlap(number: int = number) -> None:
+            inner.get(f"/set/inner{number}/x/")
+
+        outer.get(f"/set/outer{number}/x/", meanwhile=overlap)
+        data = stored(outer.session_key)
+        both += f"inner{number}" in data and f"outer{number}" in data
+    assert both == 200
+    assert len(stored(outer.session_key)) == 401
+
+
+@pytest.mark.django_db
+@both_ways
+def test_of_the_same_key_the_later_save_wins(is_async: bool) -> None:
+    outer = Browser(is_async=is_async)
+    outer.get("/set/key/start/")
+    inner = Browser(is_async=is_async, session_key=outer.session_key)
+    outer.get("/set/key/outer/", meanwhile=lambda: inner.get("/set/key/inner/"))
+    assert outer.data() == {"key": "outer"}
+
+
+@pytest.mark.django_db
+@both_ways
+def test_a_deleted_key_stays_deleted_whichever_request_deletes_it(is_async: bool) -> None:
+    outer = Browser(is_async=is_async, session_key=saved(one=1, other=2))
+    inner = Browser(is_async=is_async, session_key=outer.session_key)
+    outer.get("/pop/one/", meanwhile=lambda: inner.get("/set/inner/x/"))
+    outer.get("/set/outer/x/", meanwhile=lambda: inner.get("/pop/other/"))
+    assert outer.data() == {"inner": "x", "outer": "x"}
+
+
+@pytest.mark.django_db
+@both_ways
+def test_values_changed_in_place_survive(is_async: bool) -> None:
+    outer = Browser(is_async=is_async, session_key=saved(one={"list": []}, other={"list": []}))
+    inner = Browser(is_async=is_async, session_key=outer.session_key)
+    outer.get("/append/one/x/", meanwhile=lambda: inner.get("/append/other/y/"))
+    outer.get("/set/outer/x/", meanwhile=lambda: inner.get("/append/one/z/"))
+    assert outer.data() == {"one": {"list": ["x", "z"]}, "other": {"list": ["y"]}, "outer": "x"}
+
+
+@pytest.mark.django_db
+def test_a_store_shows_what_it_merged() -> None:
+    session_key = saved(one=1)
+    session = SessionStore(session_key)
+    session["mine"] = 1
+    save(session_key, theirs=2)
+    session.save()
+    assert dict(session.items()) == {"one": 1, "mine": 1, "theirs": 2} == stored(session_key)
+
+
+@pytest.mark.django_db
+def test_a_session_emptied_while_another_request_stores_loses_what_was_there_alone() -> None:
+    session_key = saved(one=1, two=2)
+    session = SessionStore(session_key)
+    assert session["one"] == 1
+    session.clear()
+    session["mine"] = 1
+    save(session_key, theirs=2)
+    session.save()
+    assert stored(session_key) == {"mine": 1, "theirs": 2}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rivals", range(1, 7))
+def test_nothing_is_lost_however_often_others_are_faster(rivals: int) -> None:
+    session_key = saved(one=1, gone=2)
+    session = SessionStore(session_key)
+    session["mine"] = "x"
+    del session["gone"]
+    verbs: list[str] = []
+
+    def rival(number: int, verb: str) -> None:
+        verbs.append(verb)
+        if verb == "UPDATE" and verbs.count("UPDATE") <= min(rivals, 3):
+            save(session_key, **{f"rival{number}": number})
+        elif rivals > 3 and verbs.count("UPDATE") == 3 and verb == "SELECT":
+            # The last chance of others, before the lock is held.
+            save(session_key, last=number)
+
+    with before_each_statement(rival):
+        session.save()
+    data = stored(session_key)
+    assert data.pop("mine") == "x"
+    assert data.pop("one") == 1
+    assert ("last" in data) is (rivals > 3)
+    data.pop("last", None)
+    assert len(data) == min(rivals, 3)
+    assert "gone" not in data
+
+
+@pytest.mark.django_db
+def test_a_save_is_one_statement_without_rivals_and_three_with_one() -> None:
+    session_key = saved(one=1)
+    session = SessionStore(session_key)
+    session["mine"] = "x"
+    verbs: list[str] = []
+    with before_each_statement(lambda number, verb: verbs.append(verb)):
+        session.save()
+    assert verbs == ["UPDATE"]
+    session["mine"] = "y"
+    save(session_key, theirs=1)
+    with before_each_statement(lambda number, verb: verbs.append(verb)):
+        session.save()
+    assert verbs[1:] == ["UPDATE", "SELECT", "UPDATE"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_save_that_failed_halfway_can_be_repeated_without_loss() -> None:
+    session_key = saved(one=1)
+    session = SessionStore(session_key)
+    session["mine"] = "x"
+
+    def fail(number: int, verb: str) -> None:
+        if number == 1:
+            save(session_key, theirs=1)
+        elif number == 3:
+            save(session_key, more=1)
+            raise OperationalError("deadlock")
+
+    with before_each_statement(fail), pytest.raises(OperationalError):
+        session.save()
+    session.save()
+    assert stored(session_key) == {"one": 1, "mine": "x", "theirs": 1, "more": 1}
+
+
+@pytest.mark.django_db
+def test_what_a_transaction_took_back_is_stored_by_the_next_save() -> None:
+    session_key = saved(one=1)
+    session = SessionStore(session_key)
+    session["mine"] = "x"
+    with transaction.atomic():
+        session.save()
+        transaction.set_rollback(True)
+    assert stored(session_key) == {"one": 1}
+    session.save()
+    assert stored(session_key) == {"one": 1, "mine": "x"}
+
+
+@pytest.mark.django_db(transaction=True)
+@NOT_ON_SQLITE
+def test_nothing_is_lost_by_a_save_inside_a_transaction_that_began_before_the_other() -> None:
+    session_key = saved(one=1)
+    with transaction.atomic():
+        session = SessionStore(session_key)
+        session["mine"] = "x"
+        elsewhere(lambda: save(session_key, theirs=1))
+        session.save()
+        session["again"] = "x"
+        session.save()
+    assert stored(session_key) == {"one": 1, "mine": "x", "theirs": 1, "again": "x"}
+
+
+@pytest.mark.django_db(transaction=True)
+@NOT_ON_SQLITE
+@pytest.mark.parametrize("end", ["revoke", "queryset"])
+def test_a_session_revoked_outside_of_the_transaction_that_saves_it_stays_gone(end: str) -> None:
+    session_key = saved(one=1)
+    with transaction.atomic():
+        session = SessionStore(session_key)
+        session["mine"] = "x"
+        assert session.public_id is not None
+        if end == "revoke":
+            assert elsewhere(lambda: registry.revoke(session.public_id)) is True
+        else:
+            elsewhere(Session.objects.all().delete)
+        with pytest.raises(UpdateError):
+            session.save()
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_savers_who_start_at_once_lose_nothing() -> None:
+    session_key = saved(one=1)
+    count = 8
+    barrier = threading.Barrier(count)
+
+    def act(number: int) -> None:
+        try:
+            session = SessionStore(session_key)
+            session[f"mine{number}"] = number
+            barrier.wait(30)
+            session.save()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=act, args=[number]) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stored(session_key) == {"one": 1} | {f"mine{n}": n for n in range(count)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_1000_requests_over_50_threads_that_add_a_key_each_lose_none() -> None:
+    threads, each = (50, 20) if connection.vendor != "sqlite" else (8, 10)
+    session_key = saved(start=0)
+    barrier = threading.Barrier(threads)
+    failures: list[BaseException] = []
+
+    def visit(thread: int) -> None:
+        browser = Browser(session_key=session_key)
+        try:
+            barrier.wait(60)
+            for number in range(each):
+                assert browser.get(f"/set/key-{thread}-{number}/x/").status_code == 200
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    with ExitStack() as stack:
+        for number in range(threads):
+            thread = threading.Thread(target=visit, args=[number])
+            thread.start()
+            stack.callback(thread.join)
+    assert not failures
+    data = stored(session_key)
+    assert len(data) == 1 + threads * each
+    assert {f"key-{t}-{n}" for t in range(threads) for n in range(each)} < data.keys()

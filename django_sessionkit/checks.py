@@ -64,7 +64,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_apps(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """W001: Django's app stands before ours, so that its ``clearsessions`` wins."""
     names = [config.name for config in apps.get_app_configs()]
-    if DJANGO_APP in names[: names.index(APP)]:
+    if APP in names and DJANGO_APP in names[: names.index(APP)]:
         return [
             checks.Warning(
                 f"'{DJANGO_APP}' stands before '{APP}' in INSTALLED_APPS, so that "

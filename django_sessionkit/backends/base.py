@@ -19,7 +19,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -27,7 +26,6 @@ from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.utils import timezone
 
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.clients import Client
@@ -54,7 +52,7 @@ class BaseSessionStore(SessionBase):
     #: cycle_key() has replaced the session key since the last save.
     has_new_key = False
 
-    _authenticated_at: datetime | None = None
+    _has_authenticated = False
 
     if TYPE_CHECKING:  # Django's; the stubs leave them out.
 
@@ -74,7 +72,7 @@ class BaseSessionStore(SessionBase):
 
     def mark_authenticated(self) -> None:
         """Note that the user has proven who they are; the next save writes it to the row."""
-        self._authenticated_at = timezone.now()
+        self._has_authenticated = True
 
     def is_owned_by(self, user: Any) -> bool:
         """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""

@@ -40,8 +40,11 @@ class SessionStore(RowStore):
     def load(self) -> dict[str, Any]:
         row = self._read()
         if not hasattr(self, "_session_cache"):
-            # Else the row that the present dictionary was made from stays the base of its save.
             self._remember(row)
+        elif row is None and self._row is not None:
+            # Loaded again, and it has ended meanwhile: the dictionary must not start another.
+            self._is_gone = True
+        # Else the row that the present dictionary was made from stays the base of its save.
         return self.decode(row.data) if row and row.data is not None else {}
 
     def create(self) -> None:
@@ -55,6 +58,8 @@ class SessionStore(RowStore):
             return
 
     def save(self, must_create: bool = False) -> None:
+        if not must_create and not self._is_deferred and self.session_key is not None:
+            self._look_up()
         if self._is_gone or (self.session_key is None and self.is_retired):
             raise SessionGone("The session has ended.")
         if self.session_key is None:
@@ -66,8 +71,7 @@ class SessionStore(RowStore):
             self._is_deferred = False
         else:
             self._update(data)
-        self.has_new_key = False
-        self._authenticated_at = None
+        self.has_new_key = self._has_authenticated = False
 
     def delete(self, session_key: str | None = None) -> None:
         self._delete(session_key or self.session_key, SessionEndReason.DELETED)
@@ -90,17 +94,15 @@ class SessionStore(RowStore):
     def cycle_key(self) -> None:
         self._get_session()
         row, key = self._current_row(), SplitKey.parse(self.session_key)
-        if row is not None and key is not None:
-            new = SplitKey.generate(key.public_id)
-            if self._replace_secret(row, new):
-                self._session_key = self._row_key = new.session_key
-            elif AUTH_USER_ID in self.decode(row.data or ""):
-                self._is_gone = True
-            else:
-                row = None
-        if row is None:
+        new = SplitKey.generate(key.public_id if key else None)
+        if row is not None and self._replace_secret(row, new):
+            self._session_key = self._row_key = new.session_key
+        elif self._row is not None and AUTH_USER_ID in self.decode(self._row.data or ""):
+            # It ended while somebody was signed in, and is not revived.
+            self._is_gone = True
+        else:
             self._session_key = self._get_new_session_key()
-            self._is_deferred = True
+            self._is_deferred, self._is_gone = True, False
         self.has_new_key = True
         self.modified = True
 
@@ -110,6 +112,15 @@ class SessionStore(RowStore):
     @classmethod
     def clear_expired(cls) -> None:
         cleanup.clear_expired(cls.get_model_class())
+
+    def _look_up(self) -> None:
+        """Find the row to save over, where the dictionary was filled without being loaded."""
+        data = self._get_session()
+        if self.session_key is not None and self._current_row() is None:
+            # clear() does that; what is there is the base of the save.
+            self._remember(self._read())
+        if self.session_key is None and not data:
+            raise SessionGone("There is no such session, and nothing to start one with.")
 
     def _delete(self, session_key: str | None, reason: SessionEndReason) -> int:
         key = SplitKey.parse(session_key)

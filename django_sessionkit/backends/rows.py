@@ -79,11 +79,12 @@ class RowStore(BaseSessionStore):
         owner = self._owner(data, self.model)
         if owner is None:
             obj.authenticated_at = None
-        elif self._authenticated_at is not None or owner != obj.user_id:
-            obj.authenticated_at = self._authenticated_at or now
+        elif self._has_authenticated or owner != obj.user_id:
+            obj.authenticated_at = now
         obj.user_id = owner
         obj.data = self.encode(data)
-        obj.expire_date = self.get_expiry_date(modification=now)
+        # Of the data that is saved: it may hold an expiry that another request has set meanwhile.
+        obj.expire_date = self.get_expiry_date(modification=now, expiry=data.get("_session_expiry"))
         return obj
 
     def lease_has_run_out(self) -> bool:
@@ -150,12 +151,7 @@ class RowStore(BaseSessionStore):
         )
 
     def _update(self, data: dict[str, Any]) -> None:
-        base = self._current_row()
-        if base is None:
-            # Filled without having been loaded (clear() does that): what is there is the base.
-            base = self._read()
-            self._remember(base)
-        if base is None:
+        if (base := self._current_row()) is None:
             raise SessionGone("The session has ended.")
         for _ in range(OPTIMISTIC_TRIES):
             if self._write(base, data):

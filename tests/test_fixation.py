@@ -187,6 +187,23 @@ def test_another_tab_in_flight_neither_sets_nor_deletes_the_cookie_of_a_new_logi
 
 
 @both_ways
+def test_a_logout_that_ended_nothing_leaves_the_cookie_of_a_later_login_alone(
+    is_async: bool,
+) -> None:
+    tab = Browser(is_async=is_async)
+    tab.get("/login/victim/")
+    other = Browser(is_async=is_async, session_key=tab.session_key)
+
+    def out_and_in() -> None:
+        other.get("/logout/")
+        other.get("/login/victim/")
+
+    tab.get("/logout/", meanwhile=out_and_in)
+    assert other.get("/whoami/").text == "victim"
+    assert not tab.cookie_was_touched
+
+
+@both_ways
 def test_a_login_as_somebody_else_in_flight_over_a_retired_key_gets_its_own_cookie(
     is_async: bool,
 ) -> None:

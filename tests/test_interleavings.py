@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.backends.db import SessionStore
@@ -169,6 +170,33 @@ def test_what_a_transaction_took_back_is_stored_by_the_next_save() -> None:
     assert stored(session_key) == {"one": 1, "mine": "x"}
 
 
+@pytest.mark.django_db
+def test_a_save_after_one_that_was_taken_back_overwrites_nobody() -> None:
+    session_key = saved(one=1)
+    session = SessionStore(session_key)
+    session["mine"] = "x"
+    with transaction.atomic():
+        session.save()
+        transaction.set_rollback(True)
+    save(session_key, theirs=1)
+    session.save()
+    assert stored(session_key) == {"one": 1, "mine": "x", "theirs": 1}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seconds", [300, 90 * 24 * 3600])
+def test_an_expiry_set_by_another_request_holds_for_the_merged_row(seconds: int) -> None:
+    session_key = saved(one=1)
+    session, other = SessionStore(session_key), SessionStore(session_key)
+    session["mine"] = "x"
+    other.set_expiry(seconds)
+    other.save()
+    session.save()
+    assert session.get_expiry_age() == seconds
+    left = (Session.objects.get().expire_date - timezone.now()).total_seconds()
+    assert seconds - 60 < left <= seconds
+
+
 @pytest.mark.django_db(transaction=True)
 @NOT_ON_SQLITE
 def test_nothing_is_lost_by_a_save_inside_a_transaction_that_began_before_the_other() -> None:
@@ -191,9 +219,10 @@ def test_a_session_revoked_outside_of_the_transaction_that_saves_it_stays_gone(e
     with transaction.atomic():
         session = SessionStore(session_key)
         session["mine"] = "x"
-        assert session.public_id is not None
+        public_id = session.public_id
+        assert public_id is not None
         if end == "revoke":
-            assert elsewhere(lambda: registry.revoke(session.public_id)) is True
+            assert elsewhere(lambda: registry.revoke(public_id)) is True
         else:
             elsewhere(Session.objects.all().delete)
         with pytest.raises(UpdateError):

@@ -18,6 +18,7 @@ from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from django_sessionkit import registry
 from django_sessionkit.backends.db import SessionStore
+from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.models import Session
 from django_sessionkit.signals import SessionEndReason, session_created, session_ended
 from tests.browsers import both_ways
@@ -25,7 +26,22 @@ from tests.interleaving import before_each_statement, elsewhere, stored
 
 pytestmark = pytest.mark.django_db
 
-GARBAGE = [None, "", "x", 7, 1.5, b"0" * 32, [], {}, "0" * 31, "0" * 33, "%s", "'--", "é" * 32]
+GARBAGE: list[Any] = [None, "", "x", 7, 1.5, b"0" * 32, [], {}]
+GARBAGE += ["0" * 31, "0" * 33, "%s", "'--", "é" * 32]
+    None,
+    "",
+    "x",
+    7,
+    1.5,
+    b"0" * 32,
+    [],
+    {},
+    "0" * 31,
+    "0" * 33,
+    "%s",
+    "'--",
+    "é" * 32,
+]
 
 
 class Ended:
@@ -62,7 +78,7 @@ def bob() -> User:
     return User.objects.create_user("bob")
 
 
-def signed_in(user: User | None, count: int = 1) -> list[Session]:
+def signed_in(user: User | None, count: int = 1) -> list[AbstractSession]:
     """Make active sessions of the user (None: of visitors), oldest first."""
     end = timezone.now() + timedelta(days=1)
     rows = [

@@ -5,6 +5,7 @@ an interleaving: what another request does while this one runs.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import alogin, alogout, get_user_model, login, logout
@@ -120,7 +121,8 @@ async def apop_value(request: HttpRequest, key: str) -> HttpResponse:
 
 
 async def aappend(request: HttpRequest, key: str, value: str) -> HttpResponse:
-    (await request.session.aget(key))["list"].append(value)
+    nested: Any = await request.session.aget(key)
+    nested["list"].append(value)
     request.session.modified = True
     await _arun_hook(request)
     return HttpResponse("appended")

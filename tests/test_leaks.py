@@ -1,0 +1,206 @@
+"""No session key, nor its secret half, is anywhere but in the cookie."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core import serializers
+from django.db import DatabaseError, connection
+from django.test import Client, override_settings
+
+from django_sessionkit import registry
+from django_sessionkit.backends.db import SessionStore
+from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.keys import SplitKey
+from django_sessionkit.models import Session
+from django_sessionkit.signals import session_created, session_ended
+from tests.app.views import hooks
+from tests.browsers import Browser
+from tests.interleaving import before_each_statement
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "anchors-aweigh-1"
+
+
+class Everything:
+    """All that was written down anywhere, as one text."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.keys: set[str] = set()
+
+    def add(self, *things: object) -> None:
+        for thing in things:
+            self.parts += [repr(thing), str(thing)]
+
+    def hand_out(self, session_key: str | None) -> None:
+        """Note a cookie that a browser got."""
+        if session_key:
+            self.keys.add(session_key)
+
+    def add_table(self, table: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
+            rows = cursor.fetchall()
+        for row in rows:
+            for value in row:
+                raw = bytes(value) if isinstance(value, memoryview | bytes) else None
+                self.add(raw, raw.hex()) if raw is not None else self.add(value)
+
+    def leaked(self) -> set[str]:
+        text = "\n".join(self.parts)
+        return {key for key in self.keys if key in text or key[32:] in text}
+
+
+@pytest.fixture
+def everything(caplog: pytest.LogCaptureFixture) -> Iterator[Everything]:
+    everything = Everything()
+
+    def listen(session: Session, **kwargs: object) -> None:
+        everything.add(session, vars(session), kwargs)
+
+    caplog.set_level(logging.DEBUG)
+    session_created.connect(listen)
+    session_ended.connect(listen)
+    yield everything
+    session_created.disconnect(listen)
+    session_ended.disconnect(listen)
+
+
+def add_log_records(everything: Everything, caplog: pytest.LogCaptureFixture) -> None:
+    for record in caplog.records:
+        if record.name.startswith("django.db"):
+            continue  # of SQL with DEBUG on; see the test of its own below
+        everything.add(record.getMessage(), {**vars(record), "request": None})
+        if record.exc_info:
+            everything.add("".join(traceback.format_exception(*record.exc_info)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_cookie_that_was_handed_out_is_in_the_tables_logs_signals_or_pages(
+    everything: Everything, caplog: pytest.LogCaptureFixture
+) -> None:
+    User.objects.create_user("alice", password=PASSWORD)
+    User.objects.create_superuser("root", password=PASSWORD)
+
+    def visit(browser: Browser, path: str, **more: Any) -> None:
+        everything.hand_out(browser.session_key)
+        everything.add(browser.get(path, **more).content.decode())
+        everything.hand_out(browser.session_key)
+
+    for is_async in (False, True):
+        one, other = Browser(is_async=is_async), Browser(is_async=is_async)
+        visit(one, "/set/cart/x/")
+        everything.hand_out(one.session_key)
+        other.session_key = one.session_key or ""
+        visit(one, "/login/alice/")
+        visit(other, "/set/late/x/")  # a retired key
+        visit(one, "/login/alice/")
+        visit(other, "/login/alice/")
+        visit(one, "/set/key/x/", meanwhile=lambda other=other: visit(other, "/read/"))
+        visit(one, "/set/key/x/", meanwhile=registry.revoke_everyone)
+        visit(one, "/login/alice/")
+        with override_settings(SESSIONKIT_LEASE=0), before_each_statement(_fail_to_update):
+            visit(one, "/read/")
+        visit(other, "/login/alice/")
+        visit(other, "/logout/")
+
+    root = Client()
+    root.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD})
+    everything.hand_out(root.cookies[settings.SESSION_COOKIE_NAME].value)
+    rows = list(Session.objects.exclude(user__username="root"))
+    assert rows
+    paths = ["/admin/sessionkit/session/", f"/admin/sessionkit/session/{rows[0].public_id}/change/"]
+    paths += [f"/admin/sessionkit/session/{rows[0].public_id}/delete/", "/admin/"]
+    for path in paths:
+        page = root.get(path)
+        assert page.status_code == 200
+        everything.add(page.content.decode())
+    revoked = root.post(f"/admin/sessionkit/session/{rows[0].public_id}/delete/", {"post": "yes"})
+    assert revoked.status_code == 302, revoked.content
+    assert LogEntry.objects.exists()
+    everything.add_table(LogEntry._meta.db_table)
+    everything.add(root.get("/admin/").content.decode())
+
+    everything.add_table(Session._meta.db_table)
+    everything.add(serializers.serialize("json", Session.objects.all()))
+    for row in Session.objects.all():
+        everything.add(row, vars(row), row.label, row.get_decoded())
+    add_log_records(everything, caplog)
+    assert any(record.name == "django.security.SessionInterrupted" for record in caplog.records)
+    assert len(everything.keys) > 8
+    assert Session.objects.exists()
+    assert everything.leaked() == set()
+    assert not hooks
+
+
+def _fail_to_update(number: int, verb: str) -> None:
+    if verb == "UPDATE":
+        raise DatabaseError("the disk is full")
+
+
+def test_the_search_for_leaks_finds_one() -> None:
+    everything = Everything()
+    session = SessionStore()
+    session.create()
+    everything.hand_out(session.session_key)
+    everything.add_table(Session._meta.db_table)
+    assert everything.leaked() == set()
+    everything.add(f"GET /?sid={session.session_key}")
+    assert everything.leaked() == {session.session_key}
+
+
+def test_no_repr_shows_a_key(everything: Everything) -> None:
+    session = SessionStore()
+    session["one"] = 1
+    session.save()
+    key = SplitKey.parse(session.session_key)
+    assert key is not None
+    everything.hand_out(session.session_key)
+    everything.add(key, session, session.public_id, session._row, [key], {"key": key})
+    registry.revoke_everyone()
+    session["two"] = 2
+    with pytest.raises(SessionGone) as caught:
+        session.save()
+    everything.add(caught.value, "".join(traceback.format_exception(caught.value)))
+    assert everything.leaked() == set()
+
+
+def test_no_statement_carries_a_key(everything: Everything) -> None:
+    """What DEBUG, a slow-query log or a monitor writes down."""
+    statements: list[object] = []
+
+    def listen(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append((sql, params))
+        return execute(sql, params, many, context)
+
+    User.objects.create_user("alice")
+    browser = Browser()
+    with connection.execute_wrapper(listen):
+        for path in ("/set/a/x/", "/login/alice/", "/read/", "/login/alice/", "/logout/"):
+            browser.get(path)
+            everything.hand_out(browser.session_key)
+    assert len(statements) > 8
+    everything.add(*statements)
+    assert everything.leaked() == set()
+
+
+def test_a_stolen_table_signs_nobody_in() -> None:
+    User.objects.create_user("alice")
+    browser = Browser()
+    browser.get("/login/alice/")
+    row = browser.row
+    secret_hash = bytes(row.secret_hash)
+    for guess in (secret_hash.hex()[:32], secret_hash.hex()[32:], "0" * 32, row.public_id.hex):
+        thief = Browser(session_key=row.public_id.hex + guess)
+        assert thief.get("/whoami/").text == ""
+        assert not thief.cookie_was_touched
+    assert browser.get("/whoami/").text == "alice"

@@ -45,14 +45,16 @@ class BaseSessionStore(SessionBase):
     client_meta: Mapping[str, Any] | None = None
     #: What ``session_ended`` says when this request flushes the session.
     flush_reason = SessionEndReason.FLUSHED
-    #: The key was replaced by a login elsewhere: neither set nor delete the cookie.
+    #: A login elsewhere has replaced the key: no cookie but that of another login is set.
     is_retired = False
-    #: This request ended the session: delete the cookie.
+    #: This request ended the session: the cookie is deleted.
     is_flushed = False
     #: cycle_key() has replaced the session key since the last save.
     has_new_key = False
 
     _has_authenticated = False
+    # The key is one of ours, but opens nothing: the browser may have got another one by now.
+    _is_stale = False
 
     if TYPE_CHECKING:  # Django's; the stubs leave them out.
 

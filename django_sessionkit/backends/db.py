@@ -50,6 +50,10 @@ class SessionStore(RowStore):
     def create(self) -> None:
         while True:
             self._session_key = self._get_new_session_key()
+            if self._must_not_start():
+                # No row; and save() will say so.
+                self._is_deferred = True
+                return
             try:
                 self.save(must_create=True)
             except CreateError:
@@ -60,7 +64,7 @@ class SessionStore(RowStore):
     def save(self, must_create: bool = False) -> None:
         if not must_create and not self._is_deferred and self.session_key is not None:
             self._look_up()
-        if self._is_gone or (self.session_key is None and self.is_retired):
+        if self._is_gone or self._must_not_start():
             raise SessionGone("The session has ended.")
         if self.session_key is None:
             self.create()
@@ -71,7 +75,7 @@ class SessionStore(RowStore):
             self._is_deferred = False
         else:
             self._update(data)
-        self.has_new_key = self._has_authenticated = False
+        self.has_new_key = self._has_authenticated = self.is_retired = False
 
     def delete(self, session_key: str | None = None) -> None:
         self._delete(session_key or self.session_key, SessionEndReason.DELETED)
@@ -80,10 +84,9 @@ class SessionStore(RowStore):
         key = None if self._is_deferred else SplitKey.parse(self.session_key)
         self.clear()
         if key and not self._delete(self.session_key, self.flush_reason):
-            # Nothing was ended. If that is because a login elsewhere has replaced the key, the
-            # browser's cookie is another by now, and must not be deleted.
+            self._is_stale = True
             self.is_retired = self._rows().filter(public_id=key.public_id).exists()
-        self.is_flushed = not self.is_retired
+        self.is_flushed = not self._is_stale
         self._session_key = None
         self._remember(None)
         self._is_deferred = self._is_gone = self.has_new_key = False
@@ -112,6 +115,10 @@ class SessionStore(RowStore):
     @classmethod
     def clear_expired(cls) -> None:
         cleanup.clear_expired(cls.get_model_class())
+
+    def _must_not_start(self) -> bool:
+        """Whether a login elsewhere has replaced the key, and this is no login."""
+        return self.is_retired and not self._has_authenticated
 
     def _look_up(self) -> None:
         """Find the row to save over, where the dictionary was filled without being loaded."""

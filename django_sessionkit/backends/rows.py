@@ -42,6 +42,8 @@ class RowStore(BaseSessionStore):
         # The row as this store last read or wrote it, and the session key that it belongs to.
         self._row: AbstractSession | None = None
         self._row_key: str | None = None
+        # The row as it was before this store wrote to it in a transaction that may be taken back.
+        self._before_transaction: AbstractSession | None = None
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
@@ -126,7 +128,7 @@ class RowStore(BaseSessionStore):
         row = key and self._rows().active().filter(public_id=key.public_id).first()
         if key and row and key.proves(row.secret_hash):
             return row
-        self.is_retired = row is not None
+        self._is_stale, self.is_retired = key is not None, row is not None
         self._session_key = None
         return None
 
@@ -153,6 +155,8 @@ class RowStore(BaseSessionStore):
     def _update(self, data: dict[str, Any]) -> None:
         if (base := self._current_row()) is None:
             raise SessionGone("The session has ended.")
+        if self._before_transaction is not None:
+            data, base = self._after_transaction(self._before_transaction, data, base)
         for _ in range(OPTIMISTIC_TRIES):
             if self._write(base, data):
                 return self._adopt(data)
@@ -173,8 +177,12 @@ class RowStore(BaseSessionStore):
 
     def _write(self, base: AbstractSession, data: dict[str, Any]) -> bool:
         """Write ``data`` over the version ``base``; return False if that is not the latest."""
-        self._row = base
-        obj = self.create_model_instance(data)
+        loaded, self._row = self._row, base
+        try:
+            obj = self.create_model_instance(data)
+        finally:
+            # The base of what is in the dictionary, until the write has succeeded.
+            self._row = loaded
         obj.version = base.version + 1
         changes = {
             field.attname: value
@@ -185,7 +193,27 @@ class RowStore(BaseSessionStore):
         if not rows.update(**changes):
             return False
         self._row = obj
+        if connections[rows.db].in_atomic_block:
+            self._before_transaction = self._before_transaction or base
+            transaction.on_commit(self._settle, using=rows.db)
         return True
+
+    def _settle(self) -> None:
+        self._before_transaction = None
+
+    def _after_transaction(
+        self, before: AbstractSession, data: dict[str, Any], base: AbstractSession
+    ) -> tuple[dict[str, Any], AbstractSession]:
+        """Return what to save, and over which row, after a write that may have been taken back.
+
+        Only the row tells: a savepoint may have been rolled back, and another request may have
+        written the same version since.
+        """
+        theirs = self._reread(self._rows(), base)
+        if (theirs.version, theirs.data) == (base.version, base.data):
+            return data, base
+        self._settle()
+        return self._merge(before, data, theirs), theirs
 
     def _reread(self, rows: SessionQuerySet, base: AbstractSession) -> AbstractSession:
         """Return the row as another request has left it; raise SessionGone if it is not ours."""

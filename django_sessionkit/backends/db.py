@@ -14,13 +14,13 @@ from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError
 
 from django_sessionkit import cleanup, registry
-from django_sessionkit.backends.rows import RowStore
+from django_sessionkit.backends.saving import MergingStore
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.signals import SessionEndReason
 
 
-class SessionStore(RowStore):
+class SessionStore(MergingStore):
     """A session in one row, saved in one statement, merged when requests overlap."""
 
     def __init__(self, session_key: str | None = None) -> None:

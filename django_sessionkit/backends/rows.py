@@ -1,15 +1,9 @@
-"""Reading and writing the row of a session so that overlapping requests lose nothing.
-
-A save is one UPDATE that names the version it was made from and the hash of the secret that this
-request holds. When it finds no row, either the session has ended, or another request has saved
-meanwhile: then the row is read again and both changes are merged.
-"""
+"""The row of a session: reading it, writing it for the first time, its key and its lease."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -21,17 +15,13 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from django_sessionkit import registry
-from django_sessionkit.backends.base import AUTH_PREFIX, BaseSessionStore
+from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
-from django_sessionkit.merge import merge
 from django_sessionkit.signals import session_created
 
 logger = logging.getLogger("django_sessionkit")
-
-OPTIMISTIC_TRIES = 3
 
 
 class RowStore(BaseSessionStore):
@@ -42,8 +32,6 @@ class RowStore(BaseSessionStore):
         # The row as this store last read or wrote it, and the session key that it belongs to.
         self._row: AbstractSession | None = None
         self._row_key: str | None = None
-        # The row as it was before this store wrote to it in a transaction that may be taken back.
-        self._before_transaction: AbstractSession | None = None
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
@@ -152,93 +140,6 @@ class RowStore(BaseSessionStore):
             lambda: session_created.send_robust(sender=self.model, session=obj), using=using
         )
 
-    def _update(self, data: dict[str, Any]) -> None:
-        if (base := self._current_row()) is None:
-            raise SessionGone("The session has ended.")
-        if self._before_transaction is not None:
-            data, base = self._after_transaction(self._before_transaction, data, base)
-        for _ in range(OPTIMISTIC_TRIES):
-            if self._write(base, data):
-                return self._adopt(data)
-            theirs = self._reread(self._rows(), base)
-            data, base = self._merge(base, data, theirs), theirs
-        # Under REPEATABLE READ a plain SELECT never shows the new version; a locking one does.
-        using = self._rows().db
-        with transaction.atomic(using=using):
-            rows = self._rows()
-            if not connections[using].features.has_select_for_update:
-                # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
-                rows.filter(pk=base.pk).update(version=F("version"))
-            theirs = self._reread(rows.select_for_update(), base)
-            data = self._merge(base, data, theirs)
-            if not self._write(theirs, data):
-                raise SessionGone("The session has ended.")
-        return self._adopt(data)
-
-    def _write(self, base: AbstractSession, data: dict[str, Any]) -> bool:
-        """Write ``data`` over the version ``base``; return False if that is not the latest."""
-        loaded, self._row = self._row, base
-        try:
-            obj = self.create_model_instance(data)
-        finally:
-            # The base of what is in the dictionary, until the write has succeeded.
-            self._row = loaded
-        obj.version = base.version + 1
-        changes = {
-            field.attname: value
-            for field in self.model._meta.concrete_fields
-            if (value := getattr(obj, field.attname)) != getattr(base, field.attname)
-        }
-        rows = self._rows().filter(pk=base.pk, version=base.version, secret_hash=base.secret_hash)
-        if not rows.update(**changes):
-            return False
-        self._row = obj
-        if connections[rows.db].in_atomic_block:
-            self._before_transaction = self._before_transaction or base
-            transaction.on_commit(self._settle, using=rows.db)
-        return True
-
-    def _settle(self) -> None:
-        self._before_transaction = None
-
-    def _after_transaction(
-        self, before: AbstractSession, data: dict[str, Any], base: AbstractSession
-    ) -> tuple[dict[str, Any], AbstractSession]:
-        """Return what to save, and over which row, after a write that may have been taken back.
-
-        Only the row tells: a savepoint may have been rolled back, and another request may have
-        written the same version since.
-        """
-        theirs = self._reread(self._rows(), base)
-        if (theirs.version, theirs.data) == (base.version, base.data):
-            return data, base
-        self._settle()
-        return self._merge(before, data, theirs), theirs
-
-    def _reread(self, rows: SessionQuerySet, base: AbstractSession) -> AbstractSession:
-        """Return the row as another request has left it; raise SessionGone if it is not ours."""
-        theirs = rows.filter(pk=base.pk).first()
-        if theirs is None or bytes(theirs.secret_hash) != bytes(base.secret_hash):
-            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
-        return theirs
-
-    def _merge(
-        self, base: AbstractSession, mine: dict[str, Any], theirs: AbstractSession
-    ) -> dict[str, Any]:
-        # Decoded again: the view may have changed nested values of what was decoded at load.
-        before, after = self.decode(base.data or ""), self.decode(theirs.data or "")
-        if _auth(before) != _auth(after):
-            # Somebody else's session by now, be it that nobody was signed in before.
-            raise SessionGone("Somebody signed in or out meanwhile.")
-        return merge(before, mine, after, self.serializer().dumps)
-
-    def _adopt(self, data: dict[str, Any]) -> None:
-        """Show in this store what was saved, so that its next save starts from there."""
-        cache = self._get_session()
-        if data is not cache:
-            cache.clear()
-            cache.update(data)
-
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
         """Give the row another secret; return False if it is gone or has got one already."""
         rows = self._rows().filter(pk=row.pk, secret_hash=row.secret_hash)
@@ -247,10 +148,6 @@ class RowStore(BaseSessionStore):
         # If somebody saved in between, the true version is higher, and the next save merges.
         row.secret_hash, row.version = new.secret_hash, row.version + 1
         return True
-
-
-def _auth(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key.startswith(AUTH_PREFIX)}
 
 
 def _lease() -> timedelta:

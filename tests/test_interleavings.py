@@ -122,7 +122,7 @@ def test_nothing_is_lost_however_often_others_are_faster(rivals: int) -> None:
     assert "gone" not in data
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_save_is_one_statement_without_rivals_and_three_with_one() -> None:
     session_key = saved(one=1)
     session = SessionStore(session_key)
@@ -168,6 +168,41 @@ def test_what_a_transaction_took_back_is_stored_by_the_next_save() -> None:
     assert stored(session_key) == {"one": 1}
     session.save()
     assert stored(session_key) == {"one": 1, "mine": "x"}
+
+
+@pytest.mark.django_db
+def test_what_is_taken_back_twice_is_stored_at_last() -> None:
+    session_key = saved(one=1)
+    session = SessionStore(session_key)
+    for number in range(2):
+        session[f"mine{number}"] = "x"
+        with transaction.atomic():
+            session.save()
+            transaction.set_rollback(True)
+        save(session_key, **{f"theirs{number}": 1})
+    session.save()
+    session["more"] = "x"
+    session.save()
+    assert stored(session_key) == {
+        "one": 1,
+        "mine0": "x",
+        "mine1": "x",
+        "theirs0": 1,
+        "theirs1": 1,
+        "more": "x",
+    }
+
+
+@pytest.mark.django_db
+def test_a_deletion_that_was_taken_back_is_made_again() -> None:
+    session_key = saved(one=1, two=2)
+    session = SessionStore(session_key)
+    del session["one"]
+    with transaction.atomic():
+        session.save()
+        transaction.set_rollback(True)
+    session.save()
+    assert stored(session_key) == {"two": 2}
 
 
 @pytest.mark.django_db

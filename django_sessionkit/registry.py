@@ -19,7 +19,8 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router, transaction
+from django.db import connections, router, transaction
+from django.db.models import F
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.signals import SessionEndReason, session_ended
@@ -226,16 +227,24 @@ def end(
 ) -> int:
     """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
 
-    The one place where sessions end. The rows are read first only if somebody listens.
+    The one place where sessions end. If nobody listens, that is one DELETE: nothing refers to a
+    session, and receivers.py answers for deletions through the ORM, of which this is none. Else
+    the rows are read under a lock first, so that each is announced once, and none that stays.
     """
     model, using = chosen.model, chosen.db
-    ended = list(chosen) if session_ended.has_listeners(model) else []
-    # One DELETE: nothing refers to a session, and receivers.py answers for deletions through the
-    # ORM, of which this is none.
-    count: int = chosen.order_by()._raw_delete(using)
-    if count:
+    if not session_ended.has_listeners(model):
+        count: int = chosen.order_by()._raw_delete(using)
+        return count
+    with transaction.atomic(using=using):
+        if not connections[using].features.has_select_for_update:
+            # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
+            chosen.order_by().update(version=F("version"))
+        ended = list(chosen.select_for_update())
+        for start in range(0, len(ended), BATCH):
+            pks = [session.pk for session in ended[start : start + BATCH]]
+            SessionQuerySet(model, using=using).filter(pk__in=pks)._raw_delete(using)
         announce_end(ended, reason=reason, actor=actor, using=using)
-    return count
+    return len(ended)
 
 
 def announce_end(

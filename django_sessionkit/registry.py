@@ -199,14 +199,14 @@ def revoke_everyone(
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
     """End every session there is, visitors' too, in batches; return how many there were."""
-    total, newest = 0, sessions().order_by("-id").values_list("id", flat=True).first()
-    rows = sessions().order_by("id")
-    while newest is not None:
-        last = rows.values_list("id", flat=True)[BATCH - 1 : BATCH].first() or newest
-        ended = end(rows.filter(id__lte=last), reason=reason, actor=actor)
-        total += ended
-        if last >= newest:
-            break
+    total, last = 0, 0
+    newest = sessions().order_by("-id").values_list("id", flat=True).first() or 0
+    while last < newest:
+        # From where the last batch ended: the snapshot of a transaction may still show those rows.
+        rows = sessions().filter(id__gt=last)
+        ids = rows.order_by("id").values_list("id", flat=True)
+        last = ids[BATCH - 1 : BATCH].first() or newest
+        total += end(rows.filter(id__lte=last), reason=reason, actor=actor)
     return total
 
 
@@ -235,16 +235,16 @@ def end(
     if not session_ended.has_listeners(model):
         count: int = chosen.order_by()._raw_delete(using)
         return count
+    chosen = chosen.order_by("pk")
     with transaction.atomic(using=using):
         if not connections[using].features.has_select_for_update:
             # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
             chosen.order_by().update(version=F("version"))
         ended = list(chosen.select_for_update())
-        for start in range(0, len(ended), BATCH):
-            pks = [session.pk for session in ended[start : start + BATCH]]
-            SessionQuerySet(model, using=using).filter(pk__in=pks)._raw_delete(using)
+        # By the same condition: it also ends what has been added since, though unannounced.
+        count = chosen.order_by()._raw_delete(using)
         announce_end(ended, reason=reason, actor=actor, using=using)
-    return len(ended)
+    return count
 
 
 def announce_end(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -12,7 +11,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_sessionkit.clients import device_label
+from django_sessionkit.clients import MAX_USER_AGENT, device_label
+from django_sessionkit.conf import conf
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -30,8 +30,12 @@ class SessionQuerySet(models.QuerySet["AbstractSession"]):
         return self.filter(expire_date__lte=at or timezone.now())
 
     def for_user(self, user: Any) -> Self:
-        """Sessions of ``user`` (an instance or a primary key), newest first."""
-        return self.filter(user=user).order_by("-id")
+        """Sessions of ``user`` (an instance or a primary key), newest first.
+
+        None, and who is not signed in, has no sessions: visitors' rows are nobody's.
+        """
+        pk = getattr(user, "pk", user)
+        return self.none() if pk is None else self.filter(user=pk).order_by("-id")
 
 
 class AbstractSession(models.Model):
@@ -59,10 +63,15 @@ class AbstractSession(models.Model):
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     expire_date = models.DateTimeField(_("ends"))
     ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True, unpack_ipv4=True)
-    user_agent = models.CharField(_("user agent"), max_length=512, blank=True, default="")
+    user_agent = models.CharField(
+        _("user agent"), max_length=MAX_USER_AGENT, blank=True, default=""
+    )
     # Null where the engine keeps the data elsewhere; an empty session is no empty string.
     data = models.TextField(_("data"), null=True, blank=True, editable=False)  # noqa: DJ001
     version = models.BigIntegerField(_("version"), default=1, editable=False)
+
+    #: Set by whoever deletes the row and announces its end, so that no receiver does so again.
+    is_announced = False
 
     objects = models.Manager.from_queryset(SessionQuerySet)()
 
@@ -85,8 +94,7 @@ class AbstractSession(models.Model):
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
         """Return the ``SessionStore`` of the configured SESSION_ENGINE."""
-        store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
-        return store
+        return conf.session_store
 
     def get_decoded(self) -> dict[str, Any]:
         """Return the session dictionary ({} where the data is kept elsewhere or is damaged)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from django.apps import apps
@@ -79,7 +78,7 @@ def check_apps(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E004, E005, W002, W003: engine, model and middleware that do not belong together."""
     try:
-        store = import_module(settings.SESSION_ENGINE).SessionStore
+        store = conf.session_store
     except (ImportError, AttributeError) as error:
         return [
             Error(
@@ -88,7 +87,7 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="sessionkit.E005",
             )
         ]
-    is_ours = isinstance(store, type) and issubclass(store, BaseSessionStore)
+    is_ours = issubclass(store, BaseSessionStore)
     messages: list[CheckMessage] = []
     if not is_ours:
         messages.append(

@@ -114,7 +114,7 @@ class Cleanup:
         first, last = _span(self._rows)
         probes = {first + (last - first) * step // PROBES for step in range(PROBES + 1)}
         if self.expired.filter(id__in=probes).count() >= len(probes) * DENSE:
-            return self._along_ids(self.expired, first, last)
+            return self._along_ids(self.expired, *_span(self.expired))
         return self._along_dates()
 
     def _along_ids(self, rows: SessionQuerySet, start: int, last: int) -> Iterator[SessionQuerySet]:
@@ -166,7 +166,7 @@ class Cleanup:
             self.report.expired += count
         else:
             self.report.orphaned += count
-        self.report.batches += 1
+        self.report.batches += count > 0
         factor = max(STATEMENT_SECONDS / max(self._slowest, STATEMENT_SECONDS / 2), 0.5)
         self._size = min(max(int(self._size * factor), SMALLEST_BATCH_SIZE), self.batch_size)
         # Where one writer locks out all others (SQLite), those only look now and then.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from django.contrib.sessions.backends.base import SessionBase
 
 IP_ADDRESS_CHOICES = ("full", "truncated", "none")
 
@@ -19,7 +23,7 @@ class Conf:
     def lease(self) -> int:
         """``SESSIONKIT_LEASE``: how long a copy is believed without asking the row, in seconds.
 
-        ``last_seen_at`` moves at most once in this time. 0 asks the row each time.
+        Reading a session moves ``last_seen_at`` at most once in this time; 0: each time.
         """
         return cast(int, self._get("SESSIONKIT_LEASE", 60))
 
@@ -42,6 +46,15 @@ class Conf:
         return cast(
             Literal["full", "truncated", "none"], self._get("SESSIONKIT_IP_ADDRESS", "full")
         )
+
+    @property
+    def session_store(self) -> type[SessionBase]:
+        """The ``SessionStore`` of Django's ``SESSION_ENGINE``.
+
+        Raises ImportError or AttributeError if that names no session engine.
+        """
+        store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
+        return store
 
     def _get(self, name: str, default: object) -> Any:
         return getattr(settings, name, default)

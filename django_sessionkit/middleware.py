@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from contextvars import ContextVar
 from typing import cast
 
 from asgiref.sync import sync_to_async
@@ -17,8 +17,11 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 
-from django_sessionkit.backends.base import BaseSessionStore, current_request
+from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.keys import SplitKey
+
+#: The request that is being answered, for receivers that are handed none.
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
 
 logger = logging.getLogger("django.security.SessionInterrupted")
 
@@ -44,14 +47,20 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if self.async_mode:
             return self.__acall__(request)
         self.process_request(request)
-        with _answering(request):
+        token = current_request.set(request)
+        try:
             response = cast(HttpResponse, self.get_response(request))
+        finally:
+            current_request.reset(token)
         return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         self.process_request(request)
-        with _answering(request):
+        token = current_request.set(request)
+        try:
             response = await cast(Awaitable[HttpResponse], self.get_response(request))
+        finally:
+            current_request.reset(token)
         return await self.aprocess_response(request, response)
 
     def process_request(self, request: HttpRequest) -> None:
@@ -97,17 +106,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         return _finish(request, response, depends_on_cookie)
 
 
-@contextmanager
-def _answering(request: HttpRequest) -> Iterator[None]:
-    token = current_request.set(request)
-    try:
-        yield
-    finally:
-        current_request.reset(token)
-
-
 def _wants_saving(session: BaseSessionStore, response: HttpResponse) -> bool:
-    # Nothing is saved on a 5xx. What was flushed and not filled again is empty without a look.
+    # Nothing is saved on a 5xx.
     wanted = session.modified or settings.SESSION_SAVE_EVERY_REQUEST
     return wanted and response.status_code < 500
 

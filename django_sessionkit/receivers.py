@@ -15,14 +15,17 @@ from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest
 
 from django_sessionkit import registry
-from django_sessionkit.backends.base import BaseSessionStore, current_request
+from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.middleware import current_request
 from django_sessionkit.signals import SessionEndReason
 
 
 def connect() -> None:
-    """Connect the receivers; each at the models it is about, since a receiver for all senders
-    would take from every model of the project its fast deletion."""
+    """Connect the receivers, those of models at the models they are about.
+
+    A receiver for all senders would take from every model of the project its fast deletion.
+    """
     user_logged_in.connect(on_login, dispatch_uid="sessionkit.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessionkit.logout")
     user_model = get_user_model()
@@ -52,11 +55,11 @@ def on_login(sender: type[Model], request: HttpRequest | None, **kwargs: Any) ->
         session.cycle_key()
 
 
-def on_logout(sender: type[Model], request: HttpRequest | None, **kwargs: Any) -> None:
+def on_logout(sender: type[Model], request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     """Let ``session_ended`` tell a logout from another flush."""
     session = getattr(request, "session", None)
     if isinstance(session, BaseSessionStore):
-        session.flush_reason = SessionEndReason.LOGOUT
+        session.flush_reason, session.flush_actor = SessionEndReason.LOGOUT, user
 
 
 def on_user_saved(
@@ -74,7 +77,7 @@ def on_user_saved(
     if not getattr(instance, "is_active", True) and (fields is None or "is_active" in fields):
         revoke = partial(registry.revoke_user, reason=SessionEndReason.USER_DEACTIVATED)
     # What set_password() leaves until save() is done; a mere upgrade of the hash leaves None.
-    elif getattr(instance, "_password", None) is not None:
+    elif (fields is None or "password" in fields) and getattr(instance, "_password", None):
         revoke = partial(registry.revoke_user, reason=SessionEndReason.PASSWORD_CHANGED)
         if (kept := _public_id_of_own_request(instance)) is not None:
             revoke = partial(
@@ -95,7 +98,8 @@ def on_session_deleted(
     sender: type[Model], instance: AbstractSession, using: str, **kwargs: Any
 ) -> None:
     """Announce a session that was deleted through the ORM rather than by a verb."""
-    registry.announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
+    if not getattr(instance, "is_announced", False):
+        registry.announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
 
 
 def _public_id_of_own_request(user: Any) -> Any:

@@ -12,17 +12,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.db.models import F
+from django.db.models.deletion import Collector, get_candidate_relations_to_delete
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
+from django_sessionkit.conf import conf
 from django_sessionkit.signals import SessionEndReason, session_ended
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def session_model() -> type[AbstractSession]:
     Raises:
         ImproperlyConfigured: "django_sessionkit" is not in INSTALLED_APPS.
     """
-    store = import_module(settings.SESSION_ENGINE).SessionStore
+    store = conf.session_store
     if hasattr(store, "get_model_class"):
         model = store.get_model_class()
         if isinstance(model, type) and issubclass(model, AbstractSession):
@@ -198,7 +198,7 @@ def revoke_everyone(
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
-    """End every session there is, visitors' too, in batches; return how many there were."""
+    """End every session that there is at the start, visitors' too, in batches; return how many."""
     total, last = 0, 0
     newest = sessions().order_by("-id").values_list("id", flat=True).first() or 0
     while last < newest:
@@ -227,12 +227,15 @@ def end(
 ) -> int:
     """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
 
-    The one place where sessions end. If nobody listens, that is one DELETE: nothing refers to a
-    session, and receivers.py answers for deletions through the ORM, of which this is none. Else
-    the rows are read under a lock first, so that each is announced once, and none that stays.
+    The one place where sessions end. If nobody listens and nothing refers to sessions, that is one
+    DELETE. Else the rows are read under a lock first, so that each is announced once, and none
+    that stays; what refers to them is treated as its ``on_delete`` says.
     """
     model, using = chosen.model, chosen.db
-    if not session_ended.has_listeners(model):
+    is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
+    if chosen.query.is_empty():
+        return 0
+    if not is_referred_to and not session_ended.has_listeners(model):
         count: int = chosen.order_by()._raw_delete(using)
         return count
     chosen = chosen.order_by("pk")
@@ -241,10 +244,16 @@ def end(
             # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
             chosen.order_by().update(version=F("version"))
         ended = list(chosen.select_for_update())
+        if is_referred_to:
+            collector = Collector(using=using, origin=chosen)
+            collector.collect(ended)
+            for session in ended:
+                session.is_announced = True  # on_session_deleted() need not
+            collector.delete()
         # By the same condition: it also ends what has been added since, though unannounced.
         count = chosen.order_by()._raw_delete(using)
         announce_end(ended, reason=reason, actor=actor, using=using)
-    return count
+    return len(ended) if is_referred_to else count
 
 
 def announce_end(

@@ -42,7 +42,7 @@ def test_the_list_tells_who_is_signed_in_where(guard: Client) -> None:
     assert [name for name in columns if "action" not in name] == [
         "owner",
         "device",
-        "ip_address",
+        "address",
         "started",
         "last_seen",
         "ends",

@@ -200,7 +200,7 @@ def test_no_statement_removes_more_rows_than_a_batch_may_have(
     report = Cleanup(Session, batch_size=batch_size, on_batch=counts.append).run()
     assert sum(counts) == report.expired == 40
     assert max(counts) <= batch_size
-    assert len(counts) == report.batches
+    assert sum(count > 0 for count in counts) == report.batches
 
 
 @pytest.mark.django_db

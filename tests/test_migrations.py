@@ -33,7 +33,7 @@ def migrated(transactional_db: None) -> Iterator[None]:
 @pytest.mark.django_db
 def test_no_migration_is_missing() -> None:
     output = StringIO()
-    call_command("makemigrations", check=True, dry_run=True, stdout=output)
+    call_command("makemigrations", "sessionkit", check=True, dry_run=True, stdout=output)
     assert "No changes detected" in output.getvalue()
 
 

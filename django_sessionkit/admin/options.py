@@ -11,7 +11,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import localize
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -46,7 +47,7 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
     list_display: tuple[str, ...] = (
         "owner",
         "device",
-        "ip_address",
+        "address",
         "started",
         "last_seen",
         "ends",
@@ -104,6 +105,12 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
             return gettext("%s (this session)") % session.label
         return session.label
 
+    @admin.display(description=_("address"))
+    def address(self, session: AbstractSession) -> str:
+        # Where a narrow column may break an IPv6 address.
+        parts = (session.ip_address or "-").split(":")
+        return format_html_join(SafeString(":<wbr>"), "{}", ((part,) for part in parts))
+
     @admin.display(description=_("started"))
     def started(self, session: AbstractSession) -> str:
         return _distance(session.created_at)
@@ -123,6 +130,11 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
         return gettext("Active") if session.is_active else gettext("Expired")
 
     # What is shown
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        # A project with a model of its own has no use for an empty list of ours beside it.
+        in_use = self.model is registry.session_model()
+        return in_use and super().has_module_permission(request)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         # Prefetched, not joined: users may live in another database. Data and hash stay there.
@@ -150,7 +162,7 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
-        """Search by what an index answers: an address, a public id, or users."""
+        """Search by an address, a public id, or users; never by a part of a column of sessions."""
         term = search_term.strip()
         if not term:
             return queryset, False

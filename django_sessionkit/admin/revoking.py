@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import django
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import DELETION, LogEntry
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[AbstractSession]
 else:
     _ModelAdmin = object
+
+#: Django 6.1 makes of the way to a page a list, and styles nothing else.
+HAS_LIST_BREADCRUMBS = django.VERSION >= (6, 1)
 
 #: Sessions that a confirmation page names; it counts the rest.
 MAX_NAMED = 100
@@ -79,7 +83,11 @@ class RevokingMixin(_ModelAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        extra_context = {"title": gettext("Revoke session"), **(extra_context or {})}
+        extra_context = {
+            "title": gettext("Revoke session"),
+            "has_list_breadcrumbs": HAS_LIST_BREADCRUMBS,
+            **(extra_context or {}),
+        }
         return super().delete_view(request, object_id, extra_context)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
@@ -172,7 +180,7 @@ class RevokingMixin(_ModelAdmin):
         if request.POST.get("post"):
             for start in range(0, len(sessions), registry.BATCH):
                 batch = sessions[start : start + registry.BATCH]
-                # Logged and done, or neither.
+                # Logged and done, or neither (where both are in one database).
                 with transaction.atomic(using=registry.sessions(self.model).db):
                     self.log_deletions(request, batch)
                     self.delete_queryset(request, batch)
@@ -182,6 +190,7 @@ class RevokingMixin(_ModelAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Revoke sessions"),
+            "has_list_breadcrumbs": HAS_LIST_BREADCRUMBS,
             "opts": self.opts,
             "media": self.media,
             "warns": mark_current(request, sessions),

@@ -18,14 +18,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
 
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.clients import Client
@@ -34,17 +32,15 @@ from django_sessionkit.signals import SessionEndReason
 
 AUTH_PREFIX = "_auth_user_"
 
-#: The request that is being answered, for receivers that are handed none.
-current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
-
 
 class BaseSessionStore(SessionBase):
     """A session store whose sessions can be listed and revoked."""
 
     #: ``request.META``, set by the middleware; the client is read from it only when needed.
     client_meta: Mapping[str, Any] | None = None
-    #: What ``session_ended`` says when this request flushes the session.
+    #: What ``session_ended`` says, and of whom, when this request flushes the session.
     flush_reason = SessionEndReason.FLUSHED
+    flush_actor: Any = None
     #: A login elsewhere has replaced the key: no cookie but that of another login is set.
     is_retired = False
     #: This request ended the session: the cookie is deleted.

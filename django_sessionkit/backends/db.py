@@ -19,6 +19,9 @@ from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.signals import SessionEndReason
 
+#: A new public id that is in use is a wonder; more than that many are a fault.
+CREATE_TRIES = 3
+
 
 class SessionStore(MergingStore):
     """A session in one row, saved in one statement, merged when requests overlap."""
@@ -48,7 +51,7 @@ class SessionStore(MergingStore):
         return self.decode(row.data) if row and row.data is not None else {}
 
     def create(self) -> None:
-        while True:
+        for _ in range(CREATE_TRIES):
             self._session_key = self._get_new_session_key()
             if self._must_not_start():
                 # No row; and save() will say so.
@@ -60,6 +63,7 @@ class SessionStore(MergingStore):
                 continue
             self.modified = True
             return
+        raise CreateError("No unused session key was found.")
 
     def save(self, must_create: bool = False) -> None:
         if not must_create and not self._is_deferred and self.session_key is not None:
@@ -78,12 +82,12 @@ class SessionStore(MergingStore):
         self.has_new_key = self._has_authenticated = self.is_retired = False
 
     def delete(self, session_key: str | None = None) -> None:
-        self._delete(session_key or self.session_key, SessionEndReason.DELETED)
+        self._delete(session_key or self.session_key)
 
     def flush(self) -> None:
         key = None if self._is_deferred else SplitKey.parse(self.session_key)
         self.clear()
-        if key and not self._delete(self.session_key, self.flush_reason):
+        if key and not self._delete(self.session_key, self.flush_reason, self.flush_actor):
             self._is_stale = True
             self.is_retired = self._rows().filter(public_id=key.public_id).exists()
         self.is_flushed = not self._is_stale
@@ -129,9 +133,14 @@ class SessionStore(MergingStore):
         if self.session_key is None and not data:
             raise SessionGone("There is no such session, and nothing to start one with.")
 
-    def _delete(self, session_key: str | None, reason: SessionEndReason) -> int:
+    def _delete(
+        self,
+        session_key: str | None,
+        reason: SessionEndReason = SessionEndReason.DELETED,
+        actor: Any = None,
+    ) -> int:
         key = SplitKey.parse(session_key)
         if key is None:
             return 0
         rows = self._rows().filter(public_id=key.public_id, secret_hash=key.secret_hash)
-        return registry.end(rows, reason=reason)
+        return registry.end(rows, reason=reason, actor=actor)

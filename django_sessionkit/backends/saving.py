@@ -43,6 +43,8 @@ class MergingStore(RowStore):
             if self._write(base, data):
                 return self._adopt(data)
             theirs = self._reread(self._rows(), base)
+            if theirs.version == base.version:
+                break  # The snapshot of a transaction hides what the UPDATE has met.
             data, base = self._merge(base, data, theirs), theirs
         # Under REPEATABLE READ a plain SELECT never shows the new version; a locking one does.
         using = self._rows().db

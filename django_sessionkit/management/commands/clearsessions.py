@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_sessionkit import registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.cleanup import DEFAULT_BATCH_SIZE, Cleanup
+from django_sessionkit.conf import conf
 
 progress_bar: Any
 try:
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, **options: Any) -> None:
-        store = import_module(settings.SESSION_ENGINE).SessionStore
+        store = conf.session_store
         if not issubclass(store, BaseSessionStore):
             self._clear_other_engine(store, options)
             return

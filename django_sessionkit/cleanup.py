@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
+from django_sessionkit.ending import end
 from django_sessionkit.signals import SessionEndReason
 
 DEFAULT_BATCH_SIZE = 10_000
@@ -140,22 +141,26 @@ class Cleanup:
     def _orphans(self) -> Iterator[list[tuple[int, Any]]]:
         """Yield id and user of the active rows whose user is missing, for each chunk of rows."""
         users = get_user_model()._base_manager.using(router.db_for_write(get_user_model()))
+        young = self.cutoff - ORPHAN_AGE
         rows = self._rows.active(self.cutoff).exclude(user=None)
-        rows = rows.filter(created_at__lt=self.cutoff - ORPHAN_AGE)
+        # A login keeps the start of a visitor's session.
+        rows = rows.filter(created_at__lt=young).exclude(authenticated_at__gte=young)
         # Along the dates, where what was removed just now is not in the way.
         ordered = rows.order_by("expire_date", "id")
         rest = fields = ordered.values_list("id", "user_id", "expire_date")
         while chunk := list(rest[:ROWS_A_QUERY]):
             owners = {owner for _, owner, _ in chunk}
             present = set(users.filter(pk__in=owners).values_list("pk", flat=True))
-            yield [(pk, owner) for pk, owner, _ in chunk if owner not in present]
+            # Asked for one by one too: a collation may find what Python tells apart.
+            missing = {one for one in owners - present if not users.filter(pk=one).exists()}
+            yield [(pk, owner) for pk, owner, _ in chunk if owner in missing]
             pk, _, date = chunk[-1]
             rest = fields.filter(expire_date__gte=date).exclude(expire_date=date, id__lte=pk)
 
     def _remove(self, rows: SessionQuerySet, reason: SessionEndReason) -> None:
         for attempt in range(1, TRIES + 1):
             try:
-                count = registry.end(rows, reason=reason)
+                count = end(rows, reason=reason)
                 break
             except OperationalError:
                 # A deadlock, or a lock that was waited for too long: nothing was removed.

@@ -15,6 +15,7 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessio
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import cached_property
 from django.utils.http import http_date
 
 from django_sessionkit.backends.base import BaseSessionStore
@@ -46,22 +47,34 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        self.process_request(request)
         token = current_request.set(request)
         try:
-            response = cast(HttpResponse, self.get_response(request))
+            # A subclass may answer the request there.
+            early = cast(HttpResponse | None, self.process_request(request))
+            response = early or cast(HttpResponse, self.get_response(request))
         finally:
             current_request.reset(token)
         return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        self.process_request(request)
         token = current_request.set(request)
         try:
+            if self._is_extended_in_sync:
+                return await super().__acall__(request)
+            self.process_request(request)
             response = await cast(Awaitable[HttpResponse], self.get_response(request))
         finally:
             current_request.reset(token)
         return await self.aprocess_response(request, response)
+
+    @cached_property
+    def _is_extended_in_sync(self) -> bool:
+        """Whether a subclass has sync hooks of its own, which Django's way runs in a thread."""
+        cls, ours = type(self), SessionMiddleware
+        return cls.process_request is not ours.process_request or (
+            cls.process_response is not ours.process_response
+            and cls.aprocess_response is ours.aprocess_response
+        )
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
@@ -118,7 +131,8 @@ def _log_dropped(request: HttpRequest) -> None:
         "Session %s ended, or its key was replaced, while a request to %s was running; what the "
         "request stored in it was dropped.",
         key and key.public_id,
-        request.path,
+        # A path may hold line breaks and escape sequences (as in CVE-2025-48432).
+        request.path.encode("unicode_escape").decode("ascii"),
         extra={"request": request},
     )
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import transaction
 from django.db.models import Model
@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django_sessionkit import registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.ending import announce_end
 from django_sessionkit.middleware import current_request
 from django_sessionkit.signals import SessionEndReason
 
@@ -30,8 +31,12 @@ def connect() -> None:
     user_logged_out.connect(on_logout, dispatch_uid="sessionkit.logout")
     user_model = get_user_model()
     for model in apps.get_models():
-        # Proxies and children of the user model send signals of their own.
-        if issubclass(model, user_model):
+        # Proxies, children and parents of the user model send signals of their own.
+        if (
+            issubclass(model, user_model)
+            or issubclass(user_model, model)
+            or model._meta.concrete_model is user_model._meta.concrete_model
+        ):
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sessionkit.user")
             post_delete.connect(on_user_deleted, sender=model, dispatch_uid="sessionkit.user")
         if issubclass(model, AbstractSession):
@@ -74,7 +79,7 @@ def on_user_saved(
     if created or raw:
         return
     fields = kwargs.get("update_fields")
-    if not getattr(instance, "is_active", True) and (fields is None or "is_active" in fields):
+    if (fields is None or "is_active" in fields) and _is_deactivated(instance):
         revoke = partial(registry.revoke_user, reason=SessionEndReason.USER_DEACTIVATED)
     # What set_password() leaves until save() is done; a mere upgrade of the hash leaves None.
     elif (fields is None or "password" in fields) and getattr(instance, "_password", None):
@@ -99,7 +104,7 @@ def on_session_deleted(
 ) -> None:
     """Announce a session that was deleted through the ORM rather than by a verb."""
     if not getattr(instance, "is_announced", False):
-        registry.announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
+        announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
 
 
 def _public_id_of_own_request(user: Any) -> Any:
@@ -109,6 +114,15 @@ def _public_id_of_own_request(user: Any) -> Any:
     if not isinstance(session, BaseSessionStore):
         return None
     return session.public_id if session.is_owned_by(user) else None
+
+
+def _is_deactivated(user: Any) -> bool:
+    """Whether the user is inactive and no backend lets inactive users in all the same."""
+    return not getattr(user, "is_active", True) and not any(
+        backend.user_can_authenticate(user)
+        for backend in get_backends()
+        if hasattr(backend, "user_can_authenticate")
+    )
 
 
 def _with_the_change(revoke: Callable[[], object], using: str) -> None:

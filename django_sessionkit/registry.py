@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
-from django.db.models import F
-from django.db.models.deletion import Collector, get_candidate_relations_to_delete
+from django.db import router
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.signals import SessionEndReason, session_ended
+from django_sessionkit.ending import end
+from django_sessionkit.signals import SessionEndReason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -207,7 +205,8 @@ def revoke_everyone(
         ids = rows.order_by("id").values_list("id", flat=True)
         last = ids[BATCH - 1 : BATCH].first() or newest
         total += end(rows.filter(id__lte=last), reason=reason, actor=actor)
-    return total
+    # And what that snapshot does not show.
+    return total + end(sessions(), reason=reason, actor=actor)
 
 
 async def arevoke_everyone(
@@ -217,62 +216,6 @@ async def arevoke_everyone(
 ) -> int:
     """See revoke_everyone()."""
     return await sync_to_async(revoke_everyone)(reason=reason, actor=actor)
-
-
-def end(
-    chosen: SessionQuerySet,
-    *,
-    reason: SessionEndReason,
-    actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
-    """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
-
-    The one place where sessions end. If nobody listens and nothing refers to sessions, that is one
-    DELETE. Else the rows are read under a lock first, so that each is announced once, and none
-    that stays; what refers to them is treated as its ``on_delete`` says.
-    """
-    model, using = chosen.model, chosen.db
-    is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
-    if chosen.query.is_empty():
-        return 0
-    if not is_referred_to and not session_ended.has_listeners(model):
-        count: int = chosen.order_by()._raw_delete(using)
-        return count
-    chosen = chosen.order_by("pk")
-    with transaction.atomic(using=using):
-        if not connections[using].features.has_select_for_update:
-            # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
-            chosen.order_by().update(version=F("version"))
-        ended = list(chosen.select_for_update())
-        if is_referred_to:
-            collector = Collector(using=using, origin=chosen)
-            collector.collect(ended)
-            for session in ended:
-                session.is_announced = True  # on_session_deleted() need not
-            collector.delete()
-        # By the same condition: it also ends what has been added since, though unannounced.
-        count = chosen.order_by()._raw_delete(using)
-        announce_end(ended, reason=reason, actor=actor, using=using)
-    return len(ended) if is_referred_to else count
-
-
-def announce_end(
-    ended: Iterable[AbstractSession],
-    *,
-    reason: SessionEndReason,
-    actor: AbstractBaseUser | AnonymousUser | None,
-    using: str,
-) -> None:
-    """Send ``session_ended`` for each of the rows, once the transaction has committed."""
-    for session in ended:
-        send = partial(
-            session_ended.send_robust,
-            sender=type(session),
-            session=session,
-            reason=reason,
-            actor=actor,
-        )
-        transaction.on_commit(send, using=using)
 
 
 def _public_id(session: AbstractSession | uuid.UUID | str) -> uuid.UUID | None:

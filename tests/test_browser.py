@@ -243,6 +243,17 @@ def test_pages_fit_every_screen_and_load_nothing_from_elsewhere(
     page.get_by_role("link", name="See everybody's sessions").click()
     expect(page.get_by_role("heading", level=1).last).to_contain_text("session")
     look_at(page, "admin")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    # The table scrolls within itself where its columns do not fit.
+    table = page.locator(".results")
+    assert table.evaluate("element => element.scrollWidth - element.clientWidth") <= 0
+    page.get_by_role("link", name="curl").first.click()
+    page.get_by_role("button", name="Revoke").click()
+    way = page.locator(".breadcrumbs")
+    assert (
+        way.evaluate("element => getComputedStyle(element).backgroundColor") != "rgba(0, 0, 0, 0)"
+    )
+    look_at(page, "revoke")
     assert {url for url in requests if not url.startswith(site + "/")} == set()
     assert problems == []
 

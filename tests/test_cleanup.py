@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -226,6 +227,17 @@ def test_slow_statements_shrink_the_batches_and_fast_ones_let_them_grow(
     monkeypatch.setattr("django_sessionkit.cleanup.STATEMENT_SECONDS", 3600)
     Cleanup(Session, on_batch=sizes.append).run()
     assert sizes[:3] == [500, 1000, 2000]
+
+
+@pytest.mark.django_db
+def test_ids_that_are_not_in_use_hold_nobody_up() -> None:
+    (active,) = make(1)
+    Session.objects.filter(pk=active.pk).update(id=1)
+    make(20, expire_date=seconds_ago)
+    Session.objects.exclude(pk=1).update(id=F("id") + 100_000)
+    for left in (15, 10, 5, 0):
+        Cleanup(Session, batch_size=5, max_seconds=0).run()
+        assert Session.objects.count() == left + 1
 
 
 @pytest.mark.django_db

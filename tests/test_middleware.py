@@ -327,3 +327,31 @@ def test_a_view_that_raises_leaves_the_session_as_it_was(is_async: bool) -> None
     with pytest.raises(ZeroDivisionError):
         answer(RequestFactory().get("/"), view, is_async=is_async)
     assert not Session.objects.exists()
+
+
+class Stricter(SessionMiddleware):
+    """A site's own, written for Django's middleware: it knows no async twin."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]
+        super().process_request(request)
+        return HttpResponse(status=403) if "HTTP_X_BLOCKED" in request.META else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response = super().process_response(request, response)
+        for cookie in response.cookies.values():
+            cookie["samesite"] = "Strict"
+        return response
+
+
+@both_ways
+@pytest.mark.django_db
+def test_the_hooks_of_a_subclass_are_called(is_async: bool) -> None:
+    ours = "django_sessionkit.middleware.SessionMiddleware"
+    theirs = f"{__name__}.Stricter"
+    middleware = [theirs if path == ours else path for path in settings.MIDDLEWARE]
+    with override_settings(MIDDLEWARE=middleware):
+        browser = Browser(is_async=is_async)
+        browser.get("/set/key/x/")
+        assert browser.response.cookies["sessionid"]["samesite"] == "Strict"
+        assert browser.data() == {"key": "x"}
+        assert browser.get("/read/", headers={"X-Blocked": "1"}).status_code == 403

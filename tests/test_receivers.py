@@ -143,6 +143,13 @@ def test_saving_other_things_of_a_user_ends_nothing(alice: User) -> None:
     assert owners() == ["alice", "bob"]
 
 
+def test_a_password_that_was_not_stored_ends_nothing(alice: User) -> None:
+    sign_in()
+    alice.set_password("new")
+    alice.save(update_fields=["last_login"])
+    assert owners() == ["alice", "bob"]
+
+
 def test_fixtures_end_nothing(alice: User, tmp_path: Path) -> None:
     sign_in()
     alice.is_active = False

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -378,3 +378,13 @@ def test_a_row_deleted_through_the_orm_is_told_once(
     assert sorted(ended.told, key=str) == sorted(
         [(row.public_id, SessionEndReason.DELETED, None) for row in rows], key=str
     )
+
+
+@both_ways
+@pytest.mark.parametrize("nobody", [None, AnonymousUser()], ids=["None", "anonymous"])
+def test_visitors_sessions_are_nobodys(nobody: object, is_async: bool) -> None:
+    (visitor,) = signed_in(None)
+    assert call("list_sessions", nobody, is_async=is_async) == []
+    assert call("revoke_user", nobody, is_async=is_async) == 0
+    assert call("revoke_others", nobody, keep=uuid.uuid4(), is_async=is_async) == 0
+    assert list(Session.objects.all()) == [visitor]

@@ -207,5 +207,5 @@ def _distance(moment: datetime) -> str:
         '<time datetime="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),
         localize(timezone.localtime(moment) if timezone.is_aware(moment) else moment),
-        words,
+        words.replace("\xa0", " "),  # a narrow column may break there
     )

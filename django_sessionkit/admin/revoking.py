@@ -11,6 +11,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -23,6 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from django_sessionkit import registry
 from django_sessionkit.admin.changelist import mark_current
 from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.ending import end
 from django_sessionkit.signals import SessionEndReason
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class RevokingMixin(_ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether the user may revoke, and ``obj`` if given: a superuser's only as a superuser."""
         return super().has_delete_permission(request, obj) and (
-            obj is None or not _is_superuser(obj.user) or _is_superuser(request.user)
+            obj is None or _is_superuser(request.user) or not _is_superuser(_user_of(obj))
         )
 
     @admin.action(permissions=["delete"], description=_("Revoke selected sessions"))
@@ -107,7 +109,7 @@ class RevokingMixin(_ModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[AbstractSession]) -> None:
         rows = registry.sessions(self.model).filter(pk__in=[session.pk for session in queryset])
-        registry.end(rows, reason=SessionEndReason.REVOKED, actor=request.user)
+        end(rows, reason=SessionEndReason.REVOKED, actor=request.user)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -216,8 +218,19 @@ def _as_confirmed(
     newest where it does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS)."""
     newest = request.POST.get(ACTION_CHECKBOX_NAME, "")
     if request.POST.get("post") and request.POST.get("select_across") == "1":
-        return queryset.filter(pk__lte=int(newest)) if newest.isdecimal() else queryset.none()
+        return (
+            queryset.filter(pk__lte=int(newest))
+            if newest.isdecimal() and len(newest) < 20
+            else queryset.none()
+        )
     return queryset
+
+
+def _user_of(session: AbstractSession) -> Any:
+    try:
+        return session.user
+    except ObjectDoesNotExist:
+        return None
 
 
 def _is_superuser(user: Any) -> bool:

@@ -5,11 +5,11 @@ The contract of the storage methods is Django's (``SessionBase``), with these ru
 - unknown, expired or malformed key: ``load()`` returns {} and sets ``session_key`` to None;
   nothing is created. A malformed key costs no query.
 - retired key (a right public id with a wrong secret: a login has replaced the key): the same,
-  and ``save()`` raises ``SessionGone`` instead of starting a session, so that a request in
-  flight does not displace the new cookie. Only a new login starts one.
+  and while the new key is in use ``save()`` raises ``SessionGone`` instead of starting a session,
+  so that a request in flight does not displace the new cookie. Only a new login starts one.
 - the session was revoked, or its key replaced, since it was loaded: ``save()`` writes nothing
   and raises ``SessionGone``; ``cycle_key()`` starts a new row if nobody was signed in, else the
-  session stays gone.
+  session stays gone. ``create()`` and a flush that is filled again do not revive it either.
 - tampered data: ``decode()`` returns {} and logs to ``django.security.SuspiciousSession``.
 - an error of the database is an exception, never an empty session.
 """
@@ -41,7 +41,7 @@ class BaseSessionStore(SessionBase):
     #: What ``session_ended`` says, and of whom, when this request flushes the session.
     flush_reason = SessionEndReason.FLUSHED
     flush_actor: Any = None
-    #: A login elsewhere has replaced the key: no cookie but that of another login is set.
+    #: A login elsewhere has just replaced the key: no cookie but that of another login is set.
     is_retired = False
     #: This request ended the session: the cookie is deleted.
     is_flushed = False
@@ -63,10 +63,7 @@ class BaseSessionStore(SessionBase):
 
         None too until the session has been loaded: what a cookie claims is not proven before.
         """
-        if not hasattr(self, "_session_cache"):
-            return None
-        key = SplitKey.parse(self.session_key)
-        return None if key is None else key.public_id
+        raise NotImplementedError
 
     def mark_authenticated(self) -> None:
         """Note that the user has proven who they are; the next save writes it to the row."""

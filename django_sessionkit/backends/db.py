@@ -13,8 +13,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError
 
-from django_sessionkit import cleanup, registry
+from django_sessionkit import cleanup
 from django_sessionkit.backends.saving import MergingStore
+from django_sessionkit.ending import end
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.signals import SessionEndReason
@@ -28,10 +29,10 @@ class SessionStore(MergingStore):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        # The key was handed out by cycle_key() and waits for the save to insert its row.
-        self._is_deferred = False
-        # The session ended under cycle_key() while somebody was signed in.
+        # The session ended while this store held it, and nothing of it is saved any more.
         self._is_gone = False
+        # It ended before this store flushed it: whoever was signed in is not signed in again.
+        self._has_lost_user = False
 
     def exists(self, session_key: str | None) -> bool:
         key = SplitKey.parse(session_key)
@@ -51,6 +52,11 @@ class SessionStore(MergingStore):
         return self.decode(row.data) if row and row.data is not None else {}
 
     def create(self) -> None:
+        if self._had_user():
+            # Django leaves the old session as well. Ours is one, and revoked as one: a second,
+            # made of the data of the first, would outlive it.
+            self.cycle_key()
+            return
         for _ in range(CREATE_TRIES):
             self._session_key = self._get_new_session_key()
             if self._must_not_start():
@@ -74,6 +80,8 @@ class SessionStore(MergingStore):
             self.create()
             return
         data = self._get_session(no_load=must_create)
+        if self._has_lost_user and AUTH_USER_ID in data and not self._has_authenticated:
+            raise SessionGone("The session had ended before it was flushed.")
         if must_create or self._is_deferred:
             self._insert(data)
             self._is_deferred = False
@@ -82,13 +90,16 @@ class SessionStore(MergingStore):
         self.has_new_key = self._has_authenticated = self.is_retired = False
 
     def delete(self, session_key: str | None = None) -> None:
-        self._delete(session_key or self.session_key)
+        if key := SplitKey.parse(session_key or self.session_key):
+            self._end(key, SessionEndReason.DELETED)
 
     def flush(self) -> None:
         key = None if self._is_deferred else SplitKey.parse(self.session_key)
+        had_user = self._had_user()
         self.clear()
-        if key and not self._delete(self.session_key, self.flush_reason, self.flush_actor):
+        if key and not self._end(key, self.flush_reason, self.flush_actor):
             self._is_stale = True
+            self._has_lost_user = had_user
             self.is_retired = self._rows().filter(public_id=key.public_id).exists()
         self.is_flushed = not self._is_stale
         self._session_key = None
@@ -104,7 +115,7 @@ class SessionStore(MergingStore):
         new = SplitKey.generate(key.public_id if key else None)
         if row is not None and self._replace_secret(row, new):
             self._session_key = self._row_key = new.session_key
-        elif self._row is not None and AUTH_USER_ID in self.decode(self._row.data or ""):
+        elif self._had_user():
             # It ended while somebody was signed in, and is not revived.
             self._is_gone = True
         else:
@@ -133,14 +144,11 @@ class SessionStore(MergingStore):
         if self.session_key is None and not data:
             raise SessionGone("There is no such session, and nothing to start one with.")
 
-    def _delete(
-        self,
-        session_key: str | None,
-        reason: SessionEndReason = SessionEndReason.DELETED,
-        actor: Any = None,
-    ) -> int:
-        key = SplitKey.parse(session_key)
-        if key is None:
-            return 0
+    def _had_user(self) -> bool:
+        """Whether somebody was signed in in the row that this store has read or written."""
+        return self._row is not None and AUTH_USER_ID in self.decode(self._row.data or "")
+
+    def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
+        """Delete the row that the key opens; return 0 if it opens none."""
         rows = self._rows().filter(public_id=key.public_id, secret_hash=key.secret_hash)
-        return registry.end(rows, reason=reason, actor=actor)
+        return end(rows, reason=reason, actor=actor)

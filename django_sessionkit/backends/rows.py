@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import uuid
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError
@@ -18,8 +20,13 @@ from django_sessionkit import registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
+from django_sessionkit.ending import after_commit
 from django_sessionkit.keys import SplitKey
+from django_sessionkit.races import again_after_races
 from django_sessionkit.signals import session_created
+
+#: How long a key that a login has replaced counts as in flight, beyond the lease.
+RETIREMENT = timedelta(seconds=60)
 
 logger = logging.getLogger("django_sessionkit")
 
@@ -32,6 +39,8 @@ class RowStore(BaseSessionStore):
         # The row as this store last read or wrote it, and the session key that it belongs to.
         self._row: AbstractSession | None = None
         self._row_key: str | None = None
+        # The key was handed out by cycle_key() and waits for the save to insert its row.
+        self._is_deferred = False
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
@@ -41,6 +50,13 @@ class RowStore(BaseSessionStore):
     @cached_property
     def model(self) -> type[AbstractSession]:
         return self.get_model_class()
+
+    @property
+    def public_id(self) -> uuid.UUID | None:
+        if self._current_row() is None and not self._is_deferred:
+            return None
+        key = SplitKey.parse(self.session_key)
+        return None if key is None else key.public_id
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractSession:
         """Return the row that represents the session as it is now.
@@ -113,10 +129,16 @@ class RowStore(BaseSessionStore):
         if self.session_key is None:
             return None
         key = SplitKey.parse(self.session_key)
-        row = key and self._rows().active().filter(public_id=key.public_id).first()
-        if key and row and key.proves(row.secret_hash):
-            return row
-        self._is_stale, self.is_retired = key is not None, row is not None
+        row = None
+        if key is not None:
+            row = self._rows().active().filter(public_id=key.public_id).first()
+            if row is not None and key.proves(row.secret_hash):
+                return row
+        self._is_stale = key is not None
+        # Only while the new key is in use. A browser that never got it (the response to a login
+        # was lost) must be able to start over.
+        in_use = timezone.now() - _lease() - RETIREMENT
+        self.is_retired = row is not None and row.last_seen_at > in_use
         self._session_key = None
         return None
 
@@ -136,14 +158,19 @@ class RowStore(BaseSessionStore):
                 raise CreateError("The session key is in use.") from error
             raise
         self._remember(obj)
-        transaction.on_commit(
-            lambda: session_created.send_robust(sender=self.model, session=obj), using=using
-        )
+        announce = partial(session_created.send_robust, sender=self.model, session=obj)
+        after_commit(announce, using)
 
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
         """Give the row another secret; return False if it is gone or has got one already."""
         rows = self._rows().filter(pk=row.pk, secret_hash=row.secret_hash)
-        if not rows.update(secret_hash=new.secret_hash, version=F("version") + 1):
+        change = partial(
+            rows.update,
+            secret_hash=new.secret_hash,
+            version=F("version") + 1,
+            last_seen_at=timezone.now(),
+        )
+        if not again_after_races(change, rows.db):
             return False
         # If somebody saved in between, the true version is higher, and the next save merges.
         row.secret_hash, row.version = new.secret_hash, row.version + 1

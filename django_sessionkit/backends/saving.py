@@ -8,9 +8,10 @@ meanwhile: then the row is read again and both changes are merged.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.models import F
 
 from django_sessionkit.backends.base import AUTH_PREFIX
@@ -18,6 +19,7 @@ from django_sessionkit.backends.rows import RowStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.merge import merge
+from django_sessionkit.races import again_after_races, lost_a_race
 
 OPTIMISTIC_TRIES = 3
 
@@ -46,18 +48,24 @@ class MergingStore(RowStore):
             if theirs.version == base.version:
                 break  # The snapshot of a transaction hides what the UPDATE has met.
             data, base = self._merge(base, data, theirs), theirs
-        # Under REPEATABLE READ a plain SELECT never shows the new version; a locking one does.
-        using = self._rows().db
-        with transaction.atomic(using=using):
-            rows = self._rows()
-            if not connections[using].features.has_select_for_update:
+        locked = partial(self._update_locked, data, base)
+        return self._adopt(again_after_races(locked, self._rows().db))
+
+    def _update_locked(self, data: dict[str, Any], base: AbstractSession) -> dict[str, Any]:
+        """Merge and write under a lock of the row; return what was written.
+
+        Under REPEATABLE READ a plain SELECT never shows the new version; a locking one does.
+        """
+        rows = self._rows()
+        with transaction.atomic(using=rows.db):
+            if not connections[rows.db].features.has_select_for_update:
                 # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
                 rows.filter(pk=base.pk).update(version=F("version"))
             theirs = self._reread(rows.select_for_update(), base)
             data = self._merge(base, data, theirs)
             if not self._write(theirs, data):
                 raise SessionGone("The session has ended.")
-        return self._adopt(data)
+        return data
 
     def _write(self, base: AbstractSession, data: dict[str, Any]) -> bool:
         """Write ``data`` over the version ``base``; return False if that is not the latest."""
@@ -74,7 +82,12 @@ class MergingStore(RowStore):
             if (value := getattr(obj, field.attname)) != getattr(base, field.attname)
         }
         rows = self._rows().filter(pk=base.pk, version=base.version, secret_hash=base.secret_hash)
-        if not rows.update(**changes):
+        try:
+            if not rows.update(**changes):
+                return False
+        except OperationalError as error:
+            if not lost_a_race(error, rows.db):
+                raise
             return False
         self._row = obj
         if connections[rows.db].in_atomic_block:
@@ -125,4 +138,4 @@ class MergingStore(RowStore):
 
 
 def _auth(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key.startswith(AUTH_PREFIX)}
+    return {key: value for key, value in data.items() if str(key).startswith(AUTH_PREFIX)}

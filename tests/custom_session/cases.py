@@ -14,7 +14,7 @@ from django_sessionkit import registry
 from django_sessionkit.models import Session
 from django_sessionkit.signals import SessionEndReason, session_ended
 from tests.custom_session.engine import SessionStore
-from tests.custom_session.models import ShopSession
+from tests.custom_session.models import Basket, Order, ShopSession
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +110,44 @@ def test_deleting_the_user_ends_the_sessions() -> None:
     Client().get("/login/alice/")
     user.delete()
     assert not ShopSession.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["logout", "registry", "everyone", "cleanup", "orm"])
+def test_what_refers_to_a_session_is_treated_as_its_foreign_key_says(
+    way: str, django_capture_on_commit_callbacks: object
+) -> None:
+    user = User.objects.create_user("alice")
+    browser = Client()
+    browser.get("/login/alice/")
+    row = ShopSession.objects.get()
+    Basket.objects.create(session=row)
+    order = Order.objects.create(session=row)
+    ended: list[object] = []
+
+    def note(session: ShopSession, **kwargs: object) -> None:
+        ended.append(session.public_id)
+
+    session_ended.connect(note)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+            if way == "logout":
+                assert browser.get("/logout/").status_code == 200
+            elif way == "registry":
+                assert registry.revoke_user(user) == 1
+            elif way == "everyone":
+                assert registry.revoke_everyone() == 1
+            elif way == "cleanup":
+                ShopSession.objects.update(expire_date=timezone.now() - timedelta(days=1))
+                call_command("clearsessions", verbosity=0)
+            else:
+                row.delete()
+    finally:
+        session_ended.disconnect(note)
+    assert not ShopSession.objects.exists()
+    assert not Basket.objects.exists()
+    order.refresh_from_db()
+    assert order.session is None
+    assert ended == [row.public_id]
 
 
 def test_clearing_expired_sessions_clears_the_model() -> None:

@@ -11,3 +11,15 @@ class ShopSession(AbstractSession):
 
     class Meta(AbstractSession.Meta):
         pass
+
+
+class Basket(models.Model):
+    """Goes with its session."""
+
+    session = models.ForeignKey(ShopSession, on_delete=models.CASCADE, related_name="+")
+
+
+class Order(models.Model):
+    """Outlives its session."""
+
+    session = models.ForeignKey(ShopSession, on_delete=models.SET_NULL, null=True)

@@ -124,7 +124,8 @@ def test_sessions_of_missing_users_are_cleaned_up(users: list[Any]) -> None:
     table = connection.ops.quote_name(get_user_model()._meta.db_table)
     with connection.cursor() as cursor:  # no signal is sent
         cursor.execute(f"DELETE FROM {table} WHERE name = 'alice'")  # noqa: S608
-    Session.objects.update(created_at=timezone.now() - timedelta(days=1))
+    yesterday = timezone.now() - timedelta(days=1)
+    Session.objects.update(created_at=yesterday, authenticated_at=yesterday)
     call_command("clearsessions", verbosity=0)
     assert [session.user for session in Session.objects.all()] == [users[1]]
 

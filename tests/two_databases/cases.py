@@ -100,7 +100,8 @@ def test_sessions_of_missing_users_are_cleaned_up(alice: User) -> None:
     signed_in("alice")
     signed_in("bob")
     User.objects.filter(pk=alice.pk)._raw_delete("default")
-    sessions().update(created_at=timezone.now() - timedelta(days=1))
+    yesterday = timezone.now() - timedelta(days=1)
+    sessions().update(created_at=yesterday, authenticated_at=yesterday)
     call_command("clearsessions", verbosity=0)
     (left,) = sessions()
     assert left.user_id == User.objects.get(username="bob").pk

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.db import models
 
 from django_sessionkit.base_session import AbstractSession
@@ -18,8 +20,12 @@ class Basket(models.Model):
 
     session = models.ForeignKey(ShopSession, on_delete=models.CASCADE, related_name="+")
 
+    objects: ClassVar[Any] = models.Manager()
+
 
 class Order(models.Model):
     """Outlives its session."""
 
     session = models.ForeignKey(ShopSession, on_delete=models.SET_NULL, null=True)
+
+    objects: ClassVar[Any] = models.Manager()

@@ -27,9 +27,9 @@ def end(
 ) -> int:
     """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
 
-    If nobody listens and nothing refers to sessions, that is one
-    DELETE. Else the rows are read under a lock first, so that each is announced once, and none
-    that stays; what refers to them is treated as its ``on_delete`` says.
+    If nobody listens and nothing refers to sessions, that is one DELETE. Else the rows are read
+    under a lock first, so that each is announced once, and none that stays; what refers to them
+    is treated as its ``on_delete`` says.
     """
     if chosen.query.is_empty():
         return 0

@@ -388,3 +388,24 @@ def test_visitors_sessions_are_nobodys(nobody: object, is_async: bool) -> None:
     assert call("revoke_user", nobody, is_async=is_async) == 0
     assert call("revoke_others", nobody, keep=uuid.uuid4(), is_async=is_async) == 0
     assert list(Session.objects.all()) == [visitor]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_site_that_rules_its_transactions_itself_is_told_too(ended: Ended) -> None:
+    created: list[object] = []
+
+    def note(session: AbstractSession, **kwargs: object) -> None:
+        created.append(session.public_id)
+
+    session_created.connect(note)
+    transaction.set_autocommit(False)
+    try:
+        session = SessionStore()
+        session.create()
+        assert created == [session.public_id]
+        assert registry.revoke_everyone() == 1
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+        session_created.disconnect(note)
+    assert len(ended.told) == 1

@@ -103,7 +103,7 @@ def on_session_deleted(
     sender: type[Model], instance: AbstractSession, using: str, **kwargs: Any
 ) -> None:
     """Announce a session that was deleted through the ORM rather than by a verb."""
-    if not getattr(instance, "is_announced", False):
+    if not instance.is_announced:
         announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
 
 

@@ -196,7 +196,7 @@ def revoke_everyone(
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> int:
-    """End every session that there is at the start, visitors' too, in batches; return how many."""
+    """End every session, visitors' too, in batches; return how many there were."""
     total, last = 0, 0
     newest = sessions().order_by("-id").values_list("id", flat=True).first() or 0
     while last < newest:
@@ -205,7 +205,7 @@ def revoke_everyone(
         ids = rows.order_by("id").values_list("id", flat=True)
         last = ids[BATCH - 1 : BATCH].first() or newest
         total += end(rows.filter(id__lte=last), reason=reason, actor=actor)
-    # And what that snapshot does not show.
+    # And what that snapshot does not show, or has been added on the way.
     return total + end(sessions(), reason=reason, actor=actor)
 
 

@@ -105,6 +105,15 @@ def test_signals_are_sent_for_the_model(django_capture_on_commit_callbacks: obje
     assert ended == [(ShopSession, SessionEndReason.REVOKED)]
 
 
+def test_the_admin_offers_no_list_of_the_table_that_is_not_in_use() -> None:
+    User.objects.create_superuser("root", password="secret")
+    browser = Client()
+    browser.login(username="root", password="secret")
+    index = browser.get("/admin/").text
+    assert "/admin/auth/user/" in index
+    assert "/admin/sessionkit/" not in index
+
+
 def test_deleting_the_user_ends_the_sessions() -> None:
     user = User.objects.create_user("alice")
     Client().get("/login/alice/")

@@ -73,6 +73,9 @@ class AbstractSession(models.Model):
     #: Set by whoever deletes the row and announces its end, so that no receiver does so again.
     is_announced = False
 
+    #: The data as a copy holds them, where the row was made from one and ``data`` is deferred.
+    copied_data = b""
+
     objects = models.Manager.from_queryset(SessionQuerySet)()
 
     class Meta:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from django.db import connections, transaction
 from django.db.models import F
@@ -12,6 +13,7 @@ from django.db.models.deletion import Collector, get_candidate_relations_to_dele
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.races import again_after_races
+from django_sessionkit.recall import Recall, after_commit, engine_has_copies
 from django_sessionkit.signals import SessionEndReason, session_ended
 
 if TYPE_CHECKING:
@@ -19,53 +21,109 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 
+#: How many rows one DELETE names at most.
+BATCH = 500
+
+
+class EndedCount(int):
+    """How many sessions ended, and whether they are refused from now on.
+
+    ``at_once`` is False where the cache did not answer: the copies that it holds are believed
+    until their lease ends. It is None inside a transaction, before anything has committed.
+    """
+
+    at_once: bool | None
+
+    def __new__(cls, count: int, at_once: bool | None = True) -> Self:
+        self = super().__new__(cls, count)
+        self.at_once = at_once
+        return self
+
+    def __add__(self, other: int) -> EndedCount:
+        outcomes = {self.at_once, getattr(other, "at_once", True)}
+        at_once = False if False in outcomes else None if None in outcomes else True
+        return EndedCount(int(self) + int(other), at_once)
+
+    __radd__ = __add__
+
+
 def end(
     chosen: SessionQuerySet,
     *,
     reason: SessionEndReason,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
-    """Delete the ``chosen`` rows and, after commit, say so; return how many there were.
+    public_ids: Collection[uuid.UUID] | None = None,
+) -> EndedCount:
+    """Delete the ``chosen`` rows and, after commit, take their copies back and say so.
 
-    If nobody listens and nothing refers to sessions, that is one DELETE. Else the rows are read
-    under a lock first, so that each is announced once, and none that stays; what refers to them
-    is treated as its ``on_delete`` says.
+    If nobody listens, nothing refers to sessions and there are no copies (or ``public_ids`` tells
+    whose), that is one DELETE. Else the rows are read under a lock first, so that each is
+    announced once, and none that stays; what refers to them is treated as its ``on_delete`` says.
     """
     if chosen.query.is_empty():
-        return 0
+        return EndedCount(0)
     model, using = chosen.model, chosen.db
+    # A copy ends by itself when its session expires.
+    has_copies = reason != SessionEndReason.EXPIRED and engine_has_copies()
     is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
-    if is_referred_to or session_ended.has_listeners(model):
-        act = partial(_end_locked, chosen.order_by("pk"), is_referred_to, reason, actor)
+    recall = Recall(public_ids or ())
+    must_read = is_referred_to or session_ended.has_listeners(model)
+    if must_read or (has_copies and public_ids is None):
+        # If nobody has to be told about them, it does without their columns.
+        rows = chosen if must_read else chosen.only("pk", "public_id")
+        act = partial(_end_locked, rows.order_by("pk"), is_referred_to, recall, reason, actor)
     else:
-        act = partial(chosen.order_by()._raw_delete, using)
-    return again_after_races(act, using)
+        act = partial(_end_unread, chosen.order_by(), recall if has_copies else None)
+    return EndedCount(again_after_races(act, using), recall.at_once if has_copies else True)
+
+
+def _end_unread(chosen: SessionQuerySet, recall: Recall | None) -> int:
+    count = chosen._raw_delete(chosen.db)
+    if recall:
+        # Also of what was gone already: whoever ended it may not have got that far yet.
+        recall.schedule(chosen.db)
+    return count
 
 
 def _end_locked(
     chosen: SessionQuerySet,
     is_referred_to: bool,
+    recall: Recall,
     reason: SessionEndReason,
     actor: AbstractBaseUser | AnonymousUser | None,
 ) -> int:
     using = chosen.db
+    ended: list[AbstractSession] = []
+    # More of them may be added meanwhile, and those must be known to us too.
+    may_grow = not recall.public_ids and reason != SessionEndReason.EXPIRED
     with transaction.atomic(using=using):
         if not connections[using].features.has_select_for_update:
             # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
             chosen.order_by().update(version=F("version"))
-        ended = list(chosen.select_for_update())
-        if is_referred_to:
-            collector = Collector(using=using, origin=chosen)
-            collector.collect(ended)
-            for session in ended:
-                session.is_announced = True  # on_session_deleted() need not
-            collector.delete()
-            count = len(ended)
-        else:
-            # By the same condition: it also ends what has been added since, though unannounced.
-            count = chosen.order_by()._raw_delete(using)
-        announce_end(ended, reason=reason, actor=actor, using=using)
-    return count
+        while batch := list(chosen.select_for_update()):
+            _delete(chosen, batch, is_referred_to)
+            ended += batch
+            if not may_grow:
+                break
+        recall.public_ids.update(session.public_id for session in ended)
+        recall.schedule(using)
+        announce_end(ended, reason=reason, actor=actor, recall=recall, using=using)
+    return len(ended)
+
+
+def _delete(chosen: SessionQuerySet, batch: list[AbstractSession], is_referred_to: bool) -> None:
+    using = chosen.db
+    if is_referred_to:
+        collector = Collector(using=using, origin=chosen)
+        collector.collect(batch)
+        for session in batch:
+            session.is_announced = True  # on_session_deleted() need not
+        collector.delete()
+        return
+    rows = SessionQuerySet(chosen.model, using=using)
+    pks = [session.pk for session in batch]
+    for start in range(0, len(pks), BATCH):
+        rows.filter(pk__in=pks[start : start + BATCH])._raw_delete(using)
 
 
 def announce_end(
@@ -73,24 +131,28 @@ def announce_end(
     *,
     reason: SessionEndReason,
     actor: AbstractBaseUser | AnonymousUser | None,
+    recall: Recall,
     using: str,
 ) -> None:
-    """Send ``session_ended`` for each of the rows, once the transaction has committed."""
+    """Send ``session_ended`` for each of the rows, once the transaction has committed.
+
+    To be called after the recall was scheduled, so that its outcome can be told.
+    """
     for session in ended:
-        send = partial(
-            session_ended.send_robust,
-            sender=type(session),
-            session=session,
-            reason=reason,
-            actor=actor,
-        )
-        after_commit(send, using)
+        if session_ended.has_listeners(type(session)):
+            after_commit(partial(_announce, session, reason, actor, recall), using)
 
 
-def after_commit(act: Callable[[], object], using: str) -> None:
-    """Call ``act`` once what has been written is committed, as far as Django can tell when."""
-    connection = connections[using]
-    if connection.in_atomic_block or connection.get_autocommit():
-        transaction.on_commit(act, using=using)
-    else:
-        act()  # Transactions are the site's own affair (AUTOCOMMIT is off).
+def _announce(
+    session: AbstractSession,
+    reason: SessionEndReason,
+    actor: AbstractBaseUser | AnonymousUser | None,
+    recall: Recall,
+) -> None:
+    session_ended.send_robust(
+        sender=type(session),
+        session=session,
+        reason=reason,
+        actor=actor,
+        at_once=recall.at_once,
+    )

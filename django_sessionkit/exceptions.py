@@ -9,3 +9,15 @@ class SessionGone(UpdateError):  # noqa: N818 - like Django's SessionInterrupted
     Raised by ``save()``; nothing was written. It is Django's ``UpdateError``, so that code
     written for Django's engines catches it.
     """
+
+
+class CacheUnreachable(Exception):  # noqa: N818 - what has happened, not what was done wrong
+    """The cache that SESSION_CACHE_ALIAS names did not answer, or refused.
+
+    ``cached_db`` goes on with the row; of ``cache`` the methods that need the data raise this,
+    and the middleware answers 503.
+    """
+
+
+class BadEntry(ValueError):  # noqa: N818
+    """What lies in the cache is not what we put there; the message says why."""

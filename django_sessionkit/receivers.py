@@ -19,6 +19,7 @@ from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.ending import announce_end
 from django_sessionkit.middleware import current_request
+from django_sessionkit.recall import gathered
 from django_sessionkit.signals import SessionEndReason
 
 
@@ -104,7 +105,13 @@ def on_session_deleted(
 ) -> None:
     """Announce a session that was deleted through the ORM rather than by a verb."""
     if not instance.is_announced:
-        announce_end([instance], reason=SessionEndReason.DELETED, actor=None, using=using)
+        announce_end(
+            [instance],
+            reason=SessionEndReason.DELETED,
+            actor=None,
+            recall=gathered(instance.public_id, using),
+            using=using,
+        )
 
 
 def _public_id_of_own_request(user: Any) -> Any:

@@ -4,7 +4,9 @@ Each verb lives here once; the admin, commands, receivers and engines call it. T
 run the whole verb in one thread hop, since it is nothing but database work.
 
 When a verb that ends sessions has returned (inside a transaction: when that has committed), no
-request that starts afterwards is authenticated by those sessions.
+request that starts afterwards is authenticated by those sessions. It returns how many there were
+as an ``EndedCount``; where that says ``at_once=False``, a cache did not answer, and what has just
+been said holds at most one lease later.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from django.db import router
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.ending import end
+from django_sessionkit.ending import EndedCount, end
 from django_sessionkit.signals import SessionEndReason
 
 if TYPE_CHECKING:
@@ -95,12 +97,13 @@ def revoke(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> bool:
-    """End one session, given as a row or a public id; return False if there was none."""
+) -> EndedCount:
+    """End one session, given as a row or a public id; return 1, or 0 if there was none."""
     handle = _public_id(session)
     if handle is None:
-        return False
-    return bool(end(sessions().filter(public_id=handle), reason=reason, actor=actor))
+        return EndedCount(0)
+    rows = sessions().filter(public_id=handle)
+    return end(rows, reason=reason, actor=actor, public_ids=[handle])
 
 
 async def arevoke(
@@ -108,7 +111,7 @@ async def arevoke(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> bool:
+) -> EndedCount:
     """See revoke()."""
     return await sync_to_async(revoke)(session, reason=reason, actor=actor)
 
@@ -118,17 +121,15 @@ def revoke_sessions(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """End each of the ``chosen`` sessions; return how many there were."""
     handles = [handle for one in chosen if (handle := _public_id(one))]
-    return sum(
-        end(
-            sessions().filter(public_id__in=handles[start : start + BATCH]),
-            reason=reason,
-            actor=actor,
-        )
-        for start in range(0, len(handles), BATCH)
-    )
+    total = EndedCount(0)
+    for start in range(0, len(handles), BATCH):
+        batch = handles[start : start + BATCH]
+        rows = sessions().filter(public_id__in=batch)
+        total += end(rows, reason=reason, actor=actor, public_ids=batch)
+    return total
 
 
 async def arevoke_sessions(
@@ -136,7 +137,7 @@ async def arevoke_sessions(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """See revoke_sessions()."""
     return await sync_to_async(revoke_sessions)(chosen, reason=reason, actor=actor)
 
@@ -147,7 +148,7 @@ def revoke_others(
     keep: AbstractSession | uuid.UUID | str,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """End the sessions of ``user`` except ``keep``; return how many there were.
 
     Raises:
@@ -166,7 +167,7 @@ async def arevoke_others(
     keep: AbstractSession | uuid.UUID | str,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """See revoke_others()."""
     return await sync_to_async(revoke_others)(user, keep=keep, reason=reason, actor=actor)
 
@@ -176,7 +177,7 @@ def revoke_user(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """End every session of ``user`` (an instance or a primary key); return how many."""
     return end(sessions().for_user(user), reason=reason, actor=actor)
 
@@ -186,7 +187,7 @@ async def arevoke_user(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """See revoke_user()."""
     return await sync_to_async(revoke_user)(user, reason=reason, actor=actor)
 
@@ -195,9 +196,9 @@ def revoke_everyone(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """End every session, visitors' too, in batches; return how many there were."""
-    total, last = 0, 0
+    total, last = EndedCount(0), 0
     newest = sessions().order_by("-id").values_list("id", flat=True).first() or 0
     while last < newest:
         # From where the last batch ended: the snapshot of a transaction may still show those rows.
@@ -213,7 +214,7 @@ async def arevoke_everyone(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> int:
+) -> EndedCount:
     """See revoke_everyone()."""
     return await sync_to_async(revoke_everyone)(reason=reason, actor=actor)
 

@@ -5,9 +5,10 @@ that fails is logged by Django and neither stops the others nor brings a session
 
 ``session_created(sender=model, session=row)``
     a row was written: somebody signed in, or a visitor stored something.
-``session_ended(sender=model, session=row, reason=SessionEndReason, actor=user or None)``
+``session_ended(sender=model, session=row, reason=SessionEndReason, actor=user or None, at_once)``
     a row was deleted; ``session`` is the row as it was, ``actor`` the user who ended it, where
-    that is known.
+    that is known. ``at_once`` is False where a cache did not answer: the session is then refused
+    at the latest when its lease ends.
 
 ``session`` never holds a session key, only its hash.
 """

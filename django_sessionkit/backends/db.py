@@ -49,7 +49,7 @@ class SessionStore(MergingStore):
             # Loaded again, and it has ended meanwhile: the dictionary must not start another.
             self._is_gone = True
         # Else the row that the present dictionary was made from stays the base of its save.
-        return self.decode(row.data) if row and row.data is not None else {}
+        return self._decoded(row) if row else {}
 
     def create(self) -> None:
         if self._had_user():
@@ -146,9 +146,9 @@ class SessionStore(MergingStore):
 
     def _had_user(self) -> bool:
         """Whether somebody was signed in in the row that this store has read or written."""
-        return self._row is not None and AUTH_USER_ID in self.decode(self._row.data or "")
+        return self._row is not None and AUTH_USER_ID in self._decoded(self._row)
 
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
         """Delete the row that the key opens; return 0 if it opens none."""
         rows = self._rows().filter(public_id=key.public_id, secret_hash=key.secret_hash)
-        return end(rows, reason=reason, actor=actor)
+        return end(rows, reason=reason, actor=actor, public_ids=[key.public_id])

@@ -20,12 +20,13 @@ from django_sessionkit import registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.ending import after_commit
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.races import again_after_races
+from django_sessionkit.recall import after_commit
 from django_sessionkit.signals import session_created
 
-#: How long a key that a login has replaced counts as in flight, beyond the lease.
+#: How long a key that a login has replaced counts as in flight, beyond two leases: a copy of the
+#: row lives for one, and is not made anew before the row has been seen for another.
 RETIREMENT = timedelta(seconds=60)
 
 logger = logging.getLogger("django_sessionkit")
@@ -129,18 +130,24 @@ class RowStore(BaseSessionStore):
         if self.session_key is None:
             return None
         key = SplitKey.parse(self.session_key)
-        row = None
-        if key is not None:
-            row = self._rows().active().filter(public_id=key.public_id).first()
-            if row is not None and key.proves(row.secret_hash):
-                return row
+        row = None if key is None else self._find(key)
+        if row is not None and key is not None and key.proves(row.secret_hash):
+            return row
         self._is_stale = key is not None
         # Only while the new key is in use. A browser that never got it (the response to a login
         # was lost) must be able to start over.
-        in_use = timezone.now() - _lease() - RETIREMENT
+        in_use = timezone.now() - 2 * _lease() - RETIREMENT
         self.is_retired = row is not None and row.last_seen_at > in_use
         self._session_key = None
         return None
+
+    def _find(self, key: SplitKey) -> AbstractSession | None:
+        """Return the active session of that public id, whether or not the secret is right."""
+        return self._rows().active().filter(public_id=key.public_id).first()
+
+    def _decoded(self, row: AbstractSession) -> dict[str, Any]:
+        """Return the data of a row that this store has found."""
+        return {} if row.data is None else self.decode(row.data)
 
     def _remember(self, row: AbstractSession | None) -> None:
         self._row, self._row_key = row, self.session_key

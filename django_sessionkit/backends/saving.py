@@ -77,9 +77,9 @@ class MergingStore(RowStore):
             self._row = loaded
         obj.version = base.version + 1
         changes = {
-            field.attname: value
+            field.attname: obj.__dict__[field.attname]
             for field in self.model._meta.concrete_fields
-            if (value := getattr(obj, field.attname)) != getattr(base, field.attname)
+            if _differs(field.attname, obj, base)
         }
         rows = self._rows().filter(pk=base.pk, version=base.version, secret_hash=base.secret_hash)
         try:
@@ -90,10 +90,14 @@ class MergingStore(RowStore):
                 raise
             return False
         self._row = obj
+        self._has_written(obj, rows.db)
         if connections[rows.db].in_atomic_block:
             self._before_transaction = self._before_transaction or base
             transaction.on_commit(self._settle, using=rows.db)
         return True
+
+    def _has_written(self, row: AbstractSession, using: str) -> None:
+        """Tell whoever keeps copies that the row has changed."""
 
     def _settle(self) -> None:
         self._before_transaction = None
@@ -123,7 +127,7 @@ class MergingStore(RowStore):
         self, base: AbstractSession, mine: dict[str, Any], theirs: AbstractSession
     ) -> dict[str, Any]:
         # Decoded again: the view may have changed nested values of what was decoded at load.
-        before, after = self.decode(base.data or ""), self.decode(theirs.data or "")
+        before, after = self._decoded(base), self._decoded(theirs)
         if _auth(before) != _auth(after):
             # Somebody else's session by now, be it that nobody was signed in before.
             raise SessionGone("Somebody signed in or out meanwhile.")
@@ -135,6 +139,13 @@ class MergingStore(RowStore):
         if data is not cache:
             cache.clear()
             cache.update(data)
+
+
+def _differs(name: str, obj: AbstractSession, base: AbstractSession) -> bool:
+    """Whether a column is to be written; not if neither has read it (Django's deferred fields)."""
+    if name not in obj.__dict__:
+        return False
+    return name not in base.__dict__ or bool(obj.__dict__[name] != base.__dict__[name])
 
 
 def _auth(data: Mapping[str, Any]) -> dict[str, Any]:

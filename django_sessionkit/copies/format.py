@@ -1,0 +1,153 @@
+"""The bytes that lie in a cache: versioned, authenticated, and read by nothing but this module.
+
+An entry is
+
+    kind (1), format (1), stamp (8), MAC (16), then the body:
+    expiry in microseconds (8), primary key (8), secret hash (32), length of the user's id (2),
+    1 if the data is compressed else 0 (1), the user's id, the data
+
+with whole numbers as big-endian and signed. The stamp of a copy is the version of its row, so
+that a script in the cache can tell the newer of two; that of data is random. The MAC is over kind,
+format, public id, stamp and body, with a key made of SECRET_KEY: whoever can write to the cache can
+neither forge an entry nor put that of one session under the key of another.
+
+A voucher says that the row of some data was there at the last check: kind, format, MAC, expiry.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import uuid
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+from django.conf import settings
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from django_sessionkit.exceptions import BadEntry
+
+FORMAT = b"\x01"
+STAMP = struct.Struct(">q")
+HEAD = 2 + STAMP.size
+MAC_SIZE = 16
+_BODY = struct.Struct(">qq32sHB")
+_EXPIRY = struct.Struct(">q")
+_SALT = "django_sessionkit.copies"
+# Naive where the site's times are: there and back again, they stay as they were.
+_EPOCHS = {True: datetime(1970, 1, 1, tzinfo=UTC), False: datetime(1970, 1, 1)}  # noqa: DTZ001
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Kind(bytes, Enum):
+    """What an entry is."""
+
+    COPY = b"C"  # of a row with its data
+    DATA = b"D"  # of a session that has a row
+    VISITOR = b"V"  # data of a session without a row
+    RETIRED = b"R"  # the session goes on under another public id
+    VOUCHER = b"M"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session as a cache knows it. ``pk`` is 0 and ``user`` empty where there is none."""
+
+    kind: Kind
+    stamp: int
+    expire_date: datetime
+    secret_hash: bytes = bytes(32)
+    pk: int = 0
+    user: str = ""
+    data: bytes = b""
+
+    def pack(self, public_id: uuid.UUID) -> bytes:
+        """Return the bytes of the entry, good for this session alone."""
+        data, user = self.data, self.user.encode()
+        compressed = zlib.compress(data)
+        is_compressed = len(compressed) < len(data)
+        body = _BODY.pack(
+            _microseconds(self.expire_date), self.pk, self.secret_hash, len(user), is_compressed
+        )
+        body += user + (compressed if is_compressed else data)
+        head = self.kind.value + FORMAT + STAMP.pack(self.stamp)
+        return head + _mac(head, public_id, body, settings.SECRET_KEY) + body
+
+
+def unpack(raw: object, public_id: uuid.UUID) -> Entry:
+    """Return the entry that ``raw`` is.
+
+    Raises BadEntry if it was not packed by us for this session, or was changed since.
+    """
+    if not isinstance(raw, bytes) or len(raw) < HEAD + MAC_SIZE + _BODY.size:
+        raise BadEntry("It is too short.")
+    head, mac, body = raw[:HEAD], raw[HEAD : HEAD + MAC_SIZE], raw[HEAD + MAC_SIZE :]
+    if head[1:2] != FORMAT:
+        raise BadEntry("Its format is unknown.")
+    if not any(
+        constant_time_compare(mac, _mac(head, public_id, body, key)) for key in _secret_keys()
+    ):
+        raise BadEntry("It was not written by this site, or not for this session.")
+    microseconds, pk, secret_hash, length, is_compressed = _BODY.unpack_from(body)
+    user, data = body[_BODY.size : _BODY.size + length], body[_BODY.size + length :]
+    return Entry(
+        kind=Kind(head[:1]),
+        stamp=STAMP.unpack(head[2:])[0],
+        expire_date=_moment(microseconds),
+        secret_hash=secret_hash,
+        pk=pk,
+        user=user.decode(),
+        data=zlib.decompress(data) if is_compressed else data,
+    )
+
+
+def pack_voucher(entry: Entry, public_id: uuid.UUID, expire_date: datetime) -> bytes:
+    """Return the bytes which say that the row, as ``entry`` has it, ends at ``expire_date``."""
+    head = Kind.VOUCHER.value + FORMAT
+    expiry = _EXPIRY.pack(_microseconds(expire_date))
+    mac = _mac(head, public_id, expiry + entry.secret_hash + entry.user.encode())
+    return head + mac + expiry
+
+
+def unpack_voucher(raw: object, entry: Entry, public_id: uuid.UUID) -> datetime:
+    """Return when the row ends that vouches for ``entry``.
+
+    Raises BadEntry if ``raw`` vouches for something else, or nothing.
+    """
+    if not isinstance(raw, bytes) or len(raw) != 2 + MAC_SIZE + _EXPIRY.size:
+        raise BadEntry("It is no voucher.")
+    head, mac, expiry = raw[:2], raw[2 : 2 + MAC_SIZE], raw[2 + MAC_SIZE :]
+    body = expiry + entry.secret_hash + entry.user.encode()
+    if head != Kind.VOUCHER.value + FORMAT or not any(
+        constant_time_compare(mac, _mac(head, public_id, body, key)) for key in _secret_keys()
+    ):
+        raise BadEntry("It does not vouch for this session as it is.")
+    return _moment(_EXPIRY.unpack(expiry)[0])
+
+
+def new_stamp() -> int:
+    """Return a random stamp: a counter could repeat after a snapshot was restored."""
+    return secrets.randbits(63)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCHS[settings.USE_TZ]) // _MICROSECOND
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCHS[settings.USE_TZ] + microseconds * _MICROSECOND
+
+
+def _mac(head: bytes, public_id: uuid.UUID, body: bytes, key: str | bytes | None = None) -> bytes:
+    # What precedes the body has a fixed length, so no two entries give the same text.
+    text = head + public_id.bytes + body
+    digest: bytes = salted_hmac(
+        _SALT, text, key or settings.SECRET_KEY, algorithm="sha256"
+    ).digest()
+    return digest[:MAC_SIZE]
+
+
+def _secret_keys() -> list[str | bytes]:
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]

@@ -1,0 +1,284 @@
+"""Entries in Redis or Valkey, through the raw connection of django-redis.
+
+Each act is one script, so that nothing comes in between. A key of copies or vouchers holds nothing,
+an entry, or a ticket: the right to put an entry there, taken before the row was read. Whoever
+changes the row takes the ticket away, so nobody puts what they read before that.
+
+Needs Redis 6 (``SET … KEEPTTL``) or Valkey. A script touches the keys of one session alone, which
+share a hash tag, so that it runs on a cluster too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from django.core.cache import BaseCache
+
+from django_sessionkit.copies.format import FORMAT, STAMP, Kind
+from django_sessionkit.copies.slots import Fetched, Read, Swapped, copy_key, data_key, voucher_key
+from django_sessionkit.exceptions import CacheUnreachable
+
+try:
+    from redis.exceptions import NoScriptError, RedisError
+except ImportError:  # the extra "redis" is not installed, and nothing here is called
+    NoScriptError = RedisError = CacheUnreachable  # type: ignore[assignment,misc]
+
+TICKET = b"T"
+#: How many keys one round trip takes away.
+KEYS_A_TRIP = 1000
+
+
+class Script:
+    """A Lua script, sent in full only to a server that does not know it yet."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source.encode()
+        # What EVALSHA calls it by; nothing is protected by it.
+        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+
+    def run(self, client: Any, keys: list[str], arguments: list[bytes | int]) -> Any:
+        """Run it on the server that holds the keys."""
+        try:
+            return client.evalsha(self.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return client.eval(self.source, len(keys), *keys, *arguments)
+
+
+# 'held' is what lies under the key; what is not a string is as foreign as foreign bytes.
+_HELD = """
+local held = redis.pcall('GET', KEYS[1])
+if type(held) ~= 'string' then held = held and '' end
+"""
+_NUMBER = """
+local function number(entry)
+  local sum = 0
+  for place = 3, 10 do sum = sum * 256 + string.byte(entry, place) end
+  return sum
+end
+"""
+
+#: KEYS: copy. ARGV: ticket, its life in ms (0: take none), head of a copy, bytes that are no good.
+#: Returns the copy; 1 with the ticket taken; 2 the same over foreign bytes; 0 without a ticket.
+FETCH = Script(
+    _HELD
+    + """
+local foreign = 1
+if held then
+  if held ~= ARGV[4] and string.sub(held, 1, 2) == ARGV[3] then return held end
+  if string.sub(held, 1, 1) == 'T' then return 0 end
+  foreign = 2
+end
+if ARGV[2] == '0' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return foreign
+"""
+)
+#: KEYS: copy or voucher. ARGV: ticket, entry. Puts the entry over the own ticket, with its life.
+FILL = Script(
+    _HELD
+    + """
+if held ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1
+"""
+)
+#: KEYS: copy. ARGV: entry, head of a copy. An older copy is replaced, a ticket taken away.
+REPLACE = Script(
+    _HELD
+    + _NUMBER
+    + """
+if not held then return 0 end
+if string.sub(held, 1, 2) ~= ARGV[2] or #held < 10 then
+  redis.call('DEL', KEYS[1])
+elseif number(held) < number(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+end
+return 1
+"""
+)
+#: KEYS: data, voucher. ARGV: ticket, its life in ms (0: take none), heads of data and of a voucher.
+#: Returns the data, and the voucher or 1 for the ticket taken.
+READ = Script(
+    _HELD
+    + """
+if not held then return {} end
+if string.sub(held, 1, 2) ~= ARGV[3] then return {held} end
+local voucher = redis.pcall('GET', KEYS[2])
+if type(voucher) == 'string' then
+  if string.sub(voucher, 1, 2) == ARGV[4] then return {held, voucher} end
+  if string.sub(voucher, 1, 1) == 'T' then return {held} end
+end
+if ARGV[2] == '0' then return {held} end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {held, 1}
+"""
+)
+#: KEYS: data, voucher. ARGV: stamp, entry, its life in ms, 1 to take the voucher away.
+#: Returns 1; 0 if there is nothing; else what lies there under another stamp.
+SWAP = Script(
+    _HELD
+    + """
+if not held then return 0 end
+if held ~= ARGV[2] and string.sub(held, 3, 10) ~= ARGV[1] then return held end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if ARGV[4] == '1' then redis.call('DEL', KEYS[2]) end
+return 1
+"""
+)
+
+
+class RedisKeys:
+    """A cache of django-redis, and what its entries cost: a lease, in seconds."""
+
+    def __init__(self, cache: BaseCache, lease: int) -> None:
+        self.cache = cache
+        self.lease = lease
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """Give the connection to the server that is written to.
+
+        Raises CacheUnreachable, also for what is done with it, if the server fails to serve.
+        """
+        try:
+            # No replica: it may lag behind a revoke.
+            yield cast(Any, self.cache).client.get_client(write=True)
+        except (RedisError, OSError) as error:
+            raise CacheUnreachable(f"Redis: {error}") from error
+
+    def delete(self, keys: Collection[str]) -> None:
+        """Delete the keys, a thousand a round trip."""
+        names = [self.cache.make_key(key) for key in keys]
+        with self.client() as client:
+            for start in range(0, len(names), KEYS_A_TRIP):
+                pipeline = client.pipeline(transaction=False)
+                for name in names[start : start + KEYS_A_TRIP]:
+                    pipeline.delete(name)
+                pipeline.execute()
+
+    def fill(self, key: str, ticket: object, raw: bytes) -> None:
+        """Put an entry over the ticket, if that is still there."""
+        with self.client() as client:
+            FILL.run(client, [self.cache.make_key(key)], [cast(bytes, ticket), raw])
+
+    def milliseconds(self, wants_ticket: bool) -> int:
+        """Return how long a ticket lives; 0 for none."""
+        return self.lease * 1000 if wants_ticket else 0
+
+
+class RedisCopies:
+    """Copies of rows. The methods are told in ``slots.Copies``."""
+
+    def __init__(self, cache: BaseCache, lease: int) -> None:
+        self._keys = RedisKeys(cache, lease)
+
+    def fetch(
+        self, public_id: uuid.UUID, *, wants_ticket: bool = True, bad: bytes = b""
+    ) -> Fetched:
+        ticket = _new_ticket()
+        with self._keys.client() as client:
+            held = FETCH.run(
+                client,
+                [self._keys.cache.make_key(copy_key(public_id))],
+                [ticket, self._keys.milliseconds(wants_ticket), Kind.COPY.value + FORMAT, bad],
+            )
+        if isinstance(held, bytes):
+            return Fetched(raw=held)
+        return Fetched(ticket=ticket if held else None, was_foreign=held == 2)
+
+    def fill(self, public_id: uuid.UUID, ticket: object, raw: bytes) -> None:
+        self._keys.fill(copy_key(public_id), ticket, raw)
+
+    def replace(self, public_id: uuid.UUID, raw: bytes) -> None:
+        with self._keys.client() as client:
+            REPLACE.run(
+                client,
+                [self._keys.cache.make_key(copy_key(public_id))],
+                [raw, Kind.COPY.value + FORMAT],
+            )
+
+    def drop(self, public_ids: Collection[uuid.UUID]) -> None:
+        self._keys.delete([copy_key(public_id) for public_id in public_ids])
+
+
+class RedisData:
+    """Data that lies nowhere else, and vouchers of rows. See ``slots.Data``."""
+
+    def __init__(self, cache: BaseCache, lease: int) -> None:
+        self._keys = RedisKeys(cache, lease)
+
+    def read(self, public_id: uuid.UUID, *, wants_ticket: bool = True) -> Read:
+        ticket = _new_ticket()
+        with self._keys.client() as client:
+            found = READ.run(
+                client,
+                self._names(public_id),
+                [
+                    ticket,
+                    self._keys.milliseconds(wants_ticket),
+                    Kind.DATA.value + FORMAT,
+                    Kind.VOUCHER.value + FORMAT,
+                ],
+            )
+        raw, second = [*found, None, None][:2]
+        if isinstance(second, bytes):
+            return Read(raw=raw, voucher=second)
+        return Read(raw=raw, ticket=ticket if second else None)
+
+    def vouch(self, public_id: uuid.UUID, ticket: object, voucher: bytes) -> None:
+        self._keys.fill(voucher_key(public_id), ticket, voucher)
+
+    def create(self, public_id: uuid.UUID, raw: bytes, seconds: float) -> bool:
+        with self._keys.client() as client:
+            name = self._names(public_id)[0]
+            return bool(client.set(name, raw, nx=True, px=_life(seconds)))
+
+    def swap(
+        self,
+        public_id: uuid.UUID,
+        stamp: int,
+        raw: bytes,
+        seconds: float,
+        *,
+        unvouch: bool = False,
+    ) -> Swapped:
+        with self._keys.client() as client:
+            held = SWAP.run(
+                client,
+                self._names(public_id),
+                [STAMP.pack(stamp), raw, _life(seconds), int(unvouch)],
+            )
+        if isinstance(held, bytes):
+            return Swapped(theirs=held)
+        return Swapped(is_done=bool(held))
+
+    def drop(self, public_ids: Collection[uuid.UUID]) -> None:
+        self._keys.delete(
+            [key(public_id) for public_id in public_ids for key in (data_key, voucher_key)]
+        )
+
+    def missing(self, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        with self._keys.client() as client:
+            pipeline = client.pipeline(transaction=False)
+            for public_id in public_ids:
+                pipeline.exists(self._names(public_id)[0])
+            counts = pipeline.execute() if public_ids else []
+        return {one for one, count in zip(public_ids, counts, strict=True) if not count}
+
+    def _names(self, public_id: uuid.UUID) -> list[str]:
+        make_key = self._keys.cache.make_key
+        return [make_key(data_key(public_id)), make_key(voucher_key(public_id))]
+
+
+def _new_ticket() -> bytes:
+    return TICKET + secrets.token_bytes(16)
+
+
+def _life(seconds: float) -> int:
+    """Return milliseconds; what has expired goes at once."""
+    return max(1, int(seconds * 1000))

@@ -91,14 +91,15 @@ def postgresql() -> Iterator[str]:
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         initdb = [str(programs / "initdb"), "-D", str(data), *options]
         with log.open("wb") as output:
-            start(initdb, output, account).wait()
+            start(initdb, output, account, directory=directory).wait()
         if not (data / "PG_VERSION").exists():
             raise UnavailableError(f"initdb failed: {log.read_text(errors='replace')}")
         port = free_port()
         options = ["-p", str(port), "-h", "127.0.0.1", "-F"]
         options += ["-c", "unix_socket_directories=", "-c", "max_connections=200"]
         with log.open("wb") as output:
-            server = start([str(programs / "postgres"), "-D", str(data), *options], output, account)
+            command = [str(programs / "postgres"), "-D", str(data), *options]
+            server = start(command, output, account, directory=directory)
         try:
             wait_for(server, port, log)
             yield f"postgresql://postgres@127.0.0.1:{port}/"
@@ -107,7 +108,11 @@ def postgresql() -> Iterator[str]:
 
 
 def start(
-    command: Sequence[str], output: IO[bytes], account: tuple[int, int] | None
+    command: Sequence[str],
+    output: IO[bytes],
+    account: tuple[int, int] | None = None,
+    *,
+    directory: Path,
 ) -> "subprocess.Popen[bytes]":
     """Start the command under the account (None: this process' own), away from the terminal."""
     try:
@@ -116,7 +121,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            cwd=Path(command[2]).parent,
+            cwd=directory,
             user=account[0] if account else None,
             group=account[1] if account else None,
             extra_groups=[] if account else None,
@@ -138,11 +143,11 @@ def wait_for(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
 
 
 def stop(server: "subprocess.Popen[bytes]") -> None:
-    """Stop PostgreSQL without waiting for its clients; kill it when it takes over 10 seconds."""
+    """Stop the server without waiting for its clients; kill it when it takes over 10 seconds."""
     if sys.platform == "win32":
         server.terminate()
     else:
-        server.send_signal(signal.SIGINT)  # its "fast shutdown"
+        server.send_signal(signal.SIGINT)  # PostgreSQL's "fast shutdown"
     try:
         server.wait(10)
     except subprocess.TimeoutExpired:

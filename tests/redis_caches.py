@@ -1,0 +1,64 @@
+"""Entries of CACHES for the servers that tests start, and a way to work with them for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.test import override_settings
+from django_redis.pool import ConnectionFactory
+
+from tests.redis_cluster import Cluster
+from tests.redis_sentinels import SERVICE, Sentinels
+from tests.redis_servers import RedisServer
+
+BACKEND = "django_redis.cache.RedisCache"
+TIMEOUTS = {"SOCKET_TIMEOUT": 0.2, "SOCKET_CONNECT_TIMEOUT": 0.2}
+
+
+def single_cache(server: RedisServer, **options: Any) -> dict[str, Any]:
+    return {"BACKEND": BACKEND, "LOCATION": server.url, "OPTIONS": {**TIMEOUTS, **options}}
+
+
+def sentinel_cache(sentinels: Sentinels, **options: Any) -> dict[str, Any]:
+    return {
+        "BACKEND": BACKEND,
+        "LOCATION": f"redis://{SERVICE}/0",
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.SentinelClient",
+            "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+            "SENTINELS": sentinels.addresses,
+            **TIMEOUTS,
+            **options,
+        },
+    }
+
+
+def cluster_cache(cluster: Cluster, **options: Any) -> dict[str, Any]:
+    return {
+        "BACKEND": BACKEND,
+        "LOCATION": cluster.urls,
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_sessionkit.copies.cluster.ClusterClient",
+            **TIMEOUTS,
+            **options,
+        },
+    }
+
+
+@contextmanager
+def session_cache(entry: dict[str, Any], alias: str = "sessions") -> Iterator[None]:
+    """Let sessions use this cache, in all threads: Django makes its caches anew for them all."""
+    caches = {**settings.CACHES, alias: entry}
+    # django-redis keeps its pools by URL for the life of the process: other options would find
+    # the pool of those that came first.
+    pools = ConnectionFactory._pools
+    known = set(pools)
+    try:
+        with override_settings(CACHES=caches, SESSION_CACHE_ALIAS=alias):
+            yield
+    finally:
+        for url in set(pools) - known:
+            pools.pop(url).disconnect()

@@ -5,6 +5,7 @@ A test that takes one as a parameter (``both_ways``) holds for WSGI and for ASGI
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -63,11 +64,16 @@ class Browser:
         self._client.cookies[settings.SESSION_COOKIE_NAME] = value
 
     @property
-    def row(self) -> AbstractSession:
-        """The row of the browser's session."""
+    def public_id(self) -> uuid.UUID:
+        """The public id of the browser's session, which need not have a row."""
         key = SplitKey.parse(self.session_key)
         assert key is not None
-        row = registry.find_session(key.public_id)
+        return key.public_id
+
+    @property
+    def row(self) -> AbstractSession:
+        """The row of the browser's session."""
+        row = registry.find_session(self.public_id)
         assert row is not None
         return row
 

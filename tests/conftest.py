@@ -1,11 +1,16 @@
-"""What all tests share: async tests, and the tests that need a server."""
+"""What all tests share: the engines, async tests, and the tests that need a server."""
 
 import inspect
 import os
+from collections.abc import Iterator
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.cache import caches
 from django.db import connection
+from django.test import override_settings
+
+from tests.engines import Engine, params
 
 _SERVERS = {
     "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",
@@ -25,6 +30,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in skips.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(params=params())
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine in turn, configured as the site's."""
+    engine: Engine = request.param
+    settings = {"SESSION_ENGINE": engine.path}
+    if engine.cache_alias is None:
+        with override_settings(**settings):
+            yield engine
+        return
+    with override_settings(**settings, SESSION_CACHE_ALIAS=engine.cache_alias):
+        yield engine
+        caches[engine.cache_alias].clear()
 
 
 @pytest.fixture(scope="session")

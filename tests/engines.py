@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+
+import pytest
+
+#: What the store of a signed-in session asks the database for, act by act: the queries' verbs.
+ROW_QUERIES: Mapping[str, Sequence[str]] = {
+    "load": ["SELECT"],
+    "load in the lease": ["SELECT"],
+    "load an unknown key": ["SELECT"],
+    "exists": ["SELECT"],
+    "insert": ["INSERT"],
+    "insert a visitor": ["INSERT"],
+    "save": ["UPDATE"],
+    "merge": ["UPDATE", "SELECT", "UPDATE"],
+    "cycle_key": ["UPDATE"],
+    "delete": ["DELETE"],
+    "sign in": ["INSERT"],
+    "sign in over a visitor's session": ["SELECT", "UPDATE", "UPDATE"],
+    "sign in again": ["SELECT", "UPDATE", "UPDATE"],
+    "sign in over another user's session": ["SELECT", "DELETE", "INSERT"],
+    "revoke": ["DELETE"],
+    "revoke a user's": ["DELETE"],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A session engine.
 
-    ``data_in_row``: the row holds the session's data, so that it can be looked for there.
+    ``cache_alias``: the cache that holds copies of the rows, or the data.
+    ``data_in_row``: the row holds the session's data, so that it can be looked for there, and
+    each save is a statement.
     ``rows_for_visitors``: a session has a row before anybody signs in.
+    ``keeps_public_id_at_login``: so does a visitor's session when the visitor signs in.
+    ``queries``: what each act costs, where it is not what it costs with rows alone.
     """
 
     name: str
@@ -20,6 +47,8 @@ class Engine:
     cache_alias: str | None = None
     data_in_row: bool = True
     rows_for_visitors: bool = True
+    keeps_public_id_at_login: bool = True
+    queries: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return self.name
@@ -28,5 +57,36 @@ class Engine:
         """Return a bare store, made as Django makes it: from the session key alone."""
         return import_module(self.path).SessionStore(session_key)
 
+    def costs(self, *acts: str) -> list[str]:
+        """Return the verbs of the queries on sessions that the acts make, one after the other."""
+        queries = {**ROW_QUERIES, **self.queries}
+        return [verb for act in acts for verb in queries[act]]
+
 
 ENGINES = (Engine("db", "django_sessionkit.backends.db"),)
+
+
+def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
+    """Return the engines as parameters of a test, with what each needs to be tested.
+
+    In a transaction nothing is copied, and nothing taken back before its commit: with a cache,
+    the test would be one of the row alone.
+    """
+    return [
+        pytest.param(
+            engine,
+            id=engine.name,
+            marks=[
+                *([pytest.mark.django_db(transaction=True)] if engine.cache_alias else []),
+                *([pytest.mark.redis] if engine.cache_alias == "redis" else []),
+            ],
+        )
+        for engine in ENGINES
+        if chosen(engine)
+    ]
+
+
+#: For a test that takes ``engine`` and forces something between the statements of a save.
+with_data_in_rows = pytest.mark.parametrize(
+    "engine", params(lambda engine: engine.data_in_row), indirect=True
+)

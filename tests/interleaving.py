@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection, connections
 
-from django_sessionkit.backends.db import SessionStore
+from django_sessionkit.conf import conf
 from django_sessionkit.models import Session
 
 TABLE = Session._meta.db_table
@@ -38,7 +38,8 @@ def before_each_statement(act: Callable[[int, str], object]) -> Iterator[None]:
 
 
 def saved(**data: Any) -> str:
-    session = SessionStore()
+    """Save a session of the site's engine that holds ``data``; return its key."""
+    session = conf.session_store()
     session.update(data)
     session.save()
     assert session.session_key
@@ -46,14 +47,15 @@ def saved(**data: Any) -> str:
 
 
 def save(session_key: str, **data: Any) -> None:
-    session = SessionStore(session_key)
+    """Add ``data`` to the session of the key, as another request."""
+    session = conf.session_store(session_key)
     session.update(data)
     session.save()
 
 
 def stored(session_key: str | None) -> dict[str, Any]:
     """Return what the next request finds under the key."""
-    return dict(SessionStore(session_key).items())
+    return dict(conf.session_store(session_key).items())
 
 
 def elsewhere(act: Callable[[], Any]) -> Any:

@@ -16,12 +16,13 @@ from django.db import connections
 from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
-from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
+from tests.engines import Engine
+from tests.interleaving import saved
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,7 @@ def users() -> None:
 def attacker(is_async: bool) -> Browser:
     browser = Browser(is_async=is_async)
     browser.get("/set/planted/x/")
+    browser.data()  # so that there is a copy, where the engine makes one
     return browser
 
 
@@ -252,11 +254,9 @@ def test_nothing_but_a_login_starts_a_session_over_a_retired_key(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_logins_that_start_at_once_under_one_planted_key_share_nothing() -> None:
+def test_logins_that_start_at_once_under_one_planted_key_share_nothing(engine: Engine) -> None:
     count = 4
-    planted = SessionStore()
-    planted["planted"] = "x"
-    planted.save()
+    planted = saved(planted="x")
     users = [User.objects.create_user(f"user{number}") for number in range(count)]
     barrier = threading.Barrier(count)
     keys: dict[int, str | None] = {}
@@ -264,7 +264,7 @@ def test_logins_that_start_at_once_under_one_planted_key_share_nothing() -> None
     def sign_in(number: int) -> None:
         try:
             request = RequestFactory().get("/")
-            request.session = SessionStore(planted.session_key)
+            request.session = engine.store(planted)
             request.session.get("planted")
             barrier.wait(30)
             login(request, users[number], backend=views.BACKEND)
@@ -281,4 +281,4 @@ def test_logins_that_start_at_once_under_one_planted_key_share_nothing() -> None
     assert len(set(keys.values())) == count
     for number, key in keys.items():
         assert Browser(session_key=key).get("/whoami/").text == f"user{number}"
-    assert Browser(session_key=planted.session_key).data() == {}
+    assert Browser(session_key=planted).data() == {}

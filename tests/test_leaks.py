@@ -12,20 +12,22 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core import serializers
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import DatabaseError, connection
 from django.test import Client, override_settings
 
 from django_sessionkit import registry
-from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from django_sessionkit.signals import session_created, session_ended
 from tests.app.views import hooks
 from tests.browsers import Browser
+from tests.engines import Engine
 from tests.interleaving import before_each_statement
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
 PASSWORD = "anchors-aweigh-1"
 
@@ -55,9 +57,23 @@ class Everything:
                 raw = bytes(value) if isinstance(value, memoryview | bytes) else None
                 self.add(raw, raw.hex()) if raw is not None else self.add(value)
 
+    def add_cache(self, alias: str) -> None:
+        cache: Any = caches[alias]
+        if isinstance(cache, LocMemCache):
+            entries = dict(vars(cache)["_cache"])
+        else:
+            redis = cache.client.get_client()
+            entries = {name: _redis_value(redis, name) for name in redis.scan_iter()}
+        assert entries
+        self.add(*entries.items())
+
     def leaked(self) -> set[str]:
         text = "\n".join(self.parts)
         return {key for key in self.keys if key in text or key[32:] in text}
+
+
+def _redis_value(redis: Any, name: bytes) -> object:
+    return redis.hgetall(name) if redis.type(name) == b"hash" else redis.get(name)
 
 
 @pytest.fixture
@@ -86,7 +102,7 @@ def add_log_records(everything: Everything, caplog: pytest.LogCaptureFixture) ->
 
 @pytest.mark.django_db(transaction=True)
 def test_no_cookie_that_was_handed_out_is_in_the_tables_logs_signals_or_pages(
-    everything: Everything, caplog: pytest.LogCaptureFixture
+    everything: Everything, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     User.objects.create_user("alice", password=PASSWORD)
     User.objects.create_superuser("root", password=PASSWORD)
@@ -131,6 +147,8 @@ def test_no_cookie_that_was_handed_out_is_in_the_tables_logs_signals_or_pages(
     everything.add(root.get("/admin/").content.decode())
 
     everything.add_table(Session._meta.db_table)
+    if engine.cache_alias is not None:
+        everything.add_cache(engine.cache_alias)
     everything.add(serializers.serialize("json", Session.objects.all()))
     for row in Session.objects.all():
         everything.add(row, vars(row), row.label, row.get_decoded())
@@ -147,9 +165,9 @@ def _fail_to_update(number: int, verb: str) -> None:
         raise DatabaseError("the disk is full")
 
 
-def test_the_search_for_leaks_finds_one() -> None:
+def test_the_search_for_leaks_finds_one(engine: Engine) -> None:
     everything = Everything()
-    session = SessionStore()
+    session = engine.store()
     session.create()
     everything.hand_out(session.session_key)
     everything.add_table(Session._meta.db_table)
@@ -158,14 +176,15 @@ def test_the_search_for_leaks_finds_one() -> None:
     assert everything.leaked() == {session.session_key}
 
 
-def test_no_repr_shows_a_key(everything: Everything) -> None:
-    session = SessionStore()
-    session["one"] = 1
+def test_no_repr_shows_a_key(everything: Everything, engine: Engine) -> None:
+    session = engine.store()
+    session.update({"_auth_user_id": "1", "one": 1})
     session.save()
     key = SplitKey.parse(session.session_key)
     assert key is not None
     everything.hand_out(session.session_key)
-    everything.add(key, session, session.public_id, session._row, [key], {"key": key})
+    row = registry.find_session(session.public_id)
+    everything.add(key, session, session.public_id, row, [key], {"key": key})
     registry.revoke_everyone()
     session["two"] = 2
     with pytest.raises(SessionGone) as caught:

@@ -22,15 +22,18 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from django_sessionkit.backends.db import SessionStore
+from django_sessionkit.conf import conf
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.middleware import SessionMiddleware
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
+from tests.engines import Engine
+from tests.interleaving import stored
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
+DATA = {"_auth_user_id": "1", "key": "x"}  # of a user, so that every engine has a row
 NAME = settings.SESSION_COOKIE_NAME
 View = Callable[[HttpRequest], HttpResponse]
 
@@ -79,11 +82,12 @@ def test_a_request_that_leaves_the_session_alone_costs_nothing(is_async: bool) -
 
 def test_its_async_half_runs_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: dict[str, int] = {}
+    engine_store: Any = conf.session_store
 
     def refuse(*args: object) -> None:
         raise AssertionError("a thread was asked for")
 
-    class Store(SessionStore):
+    class Store(engine_store):  # type: ignore[misc]
         def __init__(self, session_key: str | None = None) -> None:
             threads["made"] = threading.get_ident()
             super().__init__(session_key)
@@ -181,29 +185,34 @@ def test_nothing_is_stored_and_no_cookie_set_when_the_server_fails(is_async: boo
     assert browser.get("/fail/").status_code == 503
     assert not browser.cookie_was_touched
     assert not Session.objects.exists()
+    browser.get("/login/alice/")
     browser.get("/set/key/x/")
-    before = Session.objects.get()
+    data, before = browser.data(), Session.objects.get()
     with override_settings(SESSION_SAVE_EVERY_REQUEST=True, SESSIONKIT_LEASE=0):
         browser.get("/fail/")
     after = Session.objects.get()
     assert not browser.cookie_was_touched
     assert after.version == before.version
     assert after.last_seen_at == before.last_seen_at
-    assert browser.data() == {"key": "x"}
+    assert browser.data() == data
 
 
 @both_ways
-def test_signing_out_deletes_the_row_and_the_cookie(is_async: bool) -> None:
+def test_signing_out_ends_the_session_and_deletes_the_cookie(is_async: bool) -> None:
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
+    browser.data()
+    other_tab = Browser(is_async=is_async, session_key=browser.session_key)
     browser.get("/logout/")
     assert browser.cookie_was_deleted
     assert not Session.objects.exists()
+    assert other_tab.get("/whoami/").text == ""
+    assert other_tab.data() == {}
 
 
 @both_ways
 def test_a_flushed_session_that_is_filled_again_gets_a_new_key(
-    is_async: bool, monkeypatch: pytest.MonkeyPatch
+    is_async: bool, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def act(request: HttpRequest) -> None:
         request.session.flush()
@@ -216,7 +225,8 @@ def test_a_flushed_session_that_is_filled_again_gets_a_new_key(
     browser.get("/do/refill/")
     assert browser.session_key not in (key, None)
     assert browser.data() == {"again": "x"}
-    assert Session.objects.count() == 1
+    assert Browser(is_async=is_async, session_key=key).data() == {}
+    assert Session.objects.count() == engine.rows_for_visitors
 
 
 VALID = SplitKey.generate().session_key
@@ -292,30 +302,29 @@ def test_a_request_without_a_session_is_answered(is_async: bool) -> None:
 @both_ways
 def test_a_bare_request_gets_a_session(is_async: bool) -> None:
     def view(request: HttpRequest) -> HttpResponse:
-        request.session["key"] = "x"
+        request.session.update(DATA)
         return HttpResponse("ok")
 
     response = answer(HttpRequest(), view, is_async=is_async)
-    assert Session.objects.get().get_decoded() == {"key": "x"}
-    assert Session.objects.get().ip_address is None
     assert isinstance(response, HttpResponse)
-    assert SplitKey.parse(response.cookies[NAME].value)
+    assert stored(response.cookies[NAME].value) == DATA
+    assert Session.objects.get().ip_address is None
 
 
 @both_ways
-@pytest.mark.parametrize("store", [SessionStore, SignedCookies, dict])
+@pytest.mark.parametrize("other", [None, SignedCookies, dict], ids=["ours", "Django's", "dict"])
 def test_a_view_may_put_another_session_in_the_place_of_its_own(
-    is_async: bool, store: Callable[[], Any]
+    engine: Engine, is_async: bool, other: Callable[[], Any] | None
 ) -> None:
     def view(request: HttpRequest) -> HttpResponse:
-        request.session = store()
-        request.session["key"] = "x"
+        request.session = other() if other else engine.store()
+        request.session.update(DATA)
         return HttpResponse("ok")
 
     response = answer(RequestFactory().get("/"), view, is_async=is_async)
     assert isinstance(response, HttpResponse)
-    assert (NAME in response.cookies) is (store is not dict)
-    assert Session.objects.count() == (store is SessionStore)
+    assert (NAME in response.cookies) is (other is not dict)
+    assert Session.objects.count() == (other is None)
 
 
 @both_ways
@@ -344,7 +353,6 @@ class Stricter(SessionMiddleware):
 
 
 @both_ways
-@pytest.mark.django_db
 def test_the_hooks_of_a_subclass_are_called(is_async: bool) -> None:
     ours = "django_sessionkit.middleware.SessionMiddleware"
     theirs = f"{__name__}.Stricter"

@@ -22,9 +22,10 @@ from django_sessionkit.signals import SessionEndReason, session_ended
 from tests.app import views
 from tests.app.models import Member
 from tests.browsers import Browser, both_ways
+from tests.engines import Engine
 from tests.interleaving import elsewhere
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
 OLD, NEW = "anchors-aweigh-1", "anchors-aweigh-2"
 
@@ -35,7 +36,7 @@ def alice() -> User:
 
 
 @pytest.fixture(autouse=True)
-def bob() -> User:
+def bob(engine: Engine) -> User:
     """Somebody whose session has to stay whatever happens to alice."""
     bob = User.objects.create_user("bob", password=OLD)
     browser = Browser()
@@ -64,8 +65,10 @@ def reasons(
 
 
 def sign_in(*, is_async: bool = False) -> Browser:
+    """Return a browser in which alice has signed in, and whose session has been read since."""
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
+    browser.data()
     return browser
 
 
@@ -78,6 +81,7 @@ def with_password() -> Client:
     """Return a browser in which alice signed in with her password, as in the real world."""
     client = Client()
     assert client.login(username="alice", password=OLD)
+    client.get("/read/")
     return client
 
 
@@ -105,9 +109,10 @@ def test_the_sessions_of_a_deleted_user_end(
 
 
 def test_deleting_many_users_ends_all_their_sessions() -> None:
-    sign_in()
+    browser = sign_in()
     User.objects.all().delete()
     assert not Session.objects.exists()
+    assert browser.data() == {}
 
 
 @pytest.mark.parametrize("fields", [None, ["is_active"], ["is_active", "email"]])

@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
-from django.db import connection, connections
+from django.db import connections, transaction
 from django.test import override_settings
 
 from django_sessionkit import registry
-from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.browsers import Browser, both_ways
+from tests.engines import Engine, with_data_in_rows
 from tests.interleaving import before_each_statement, save, saved, stored
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
+SIGNED_IN = {"_auth_user_id": "1", "one": 1}  # so that every engine has a row
 LOGGER = "django.security.SessionInterrupted"
 
 WAYS: dict[str, Callable[[], object]] = {
@@ -45,11 +47,11 @@ def alice() -> User:
 
 @pytest.fixture
 def browser(alice: User, is_async: bool) -> Browser:
+    """A browser in which alice has signed in, and whose session has been read since."""
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
-    session = SessionStore(browser.session_key)
-    session.update({"start": 0, "nested": {"list": []}})
-    session.save()
+    save(browser.session_key or "", start=0, nested={"list": []})
+    browser.data()
     return browser
 
 
@@ -108,12 +110,11 @@ def test_the_next_request_of_a_revoked_session_is_anonymous_and_leaves_the_cooki
 
 @both_ways
 def test_a_revoked_browser_that_stores_something_gets_a_new_session(browser: Browser) -> None:
-    before = browser.row
+    before, old_key = browser.public_id, browser.session_key
     registry.revoke(before)
-    old_key = browser.session_key
     browser.get("/set/key/x/")
     assert browser.session_key != old_key
-    assert browser.row.public_id != before.public_id
+    assert browser.public_id != before
     assert browser.data() == {"key": "x"}
 
 
@@ -167,21 +168,22 @@ def test_a_visitor_revoked_while_signing_in_is_signed_in_with_a_new_session(
 ) -> None:
     browser = Browser(is_async=is_async)
     browser.get("/set/cart/x/")
-    before = browser.row
+    before = browser.public_id
     browser.get("/login/alice/", meanwhile=registry.revoke_everyone)
     assert browser.get("/whoami/").text == "alice"
-    assert browser.row.public_id != before.public_id
+    assert browser.row.public_id != before
     assert browser.data()["cart"] == "x"
 
 
+@with_data_in_rows
 @pytest.mark.parametrize("revoke", [WAYS["revoke"], WAYS["queryset"]], ids=["revoke", "queryset"])
 @pytest.mark.parametrize("statement", range(1, 7))
 @pytest.mark.parametrize("rivals", range(4))
 def test_a_session_revoked_before_any_statement_of_a_save_stays_gone(
-    revoke: Callable[[], object], statement: int, rivals: int
+    engine: Engine, revoke: Callable[[], object], statement: int, rivals: int
 ) -> None:
     session_key = saved(one=1)
-    session = SessionStore(session_key)
+    session = engine.store(session_key)
     session["mine"] = "x"
     updates, is_revoked, is_saved = 0, False, True
 
@@ -205,10 +207,13 @@ def test_a_session_revoked_before_any_statement_of_a_save_stays_gone(
 
 
 @pytest.mark.django_db(transaction=True)
+@with_data_in_rows
 @pytest.mark.parametrize("statement", [7, 8, 9])
-def test_a_session_revoked_around_the_locking_path_of_a_save_stays_gone(statement: int) -> None:
+def test_a_session_revoked_around_the_locking_path_of_a_save_stays_gone(
+    engine: Engine, statement: int
+) -> None:
     session_key = saved(one=1)
-    session = SessionStore(session_key)
+    session = engine.store(session_key)
     session["mine"] = "x"
     revoker = threading.Thread(target=_revoke_everyone_and_close)
     verbs: list[str] = []
@@ -235,6 +240,7 @@ def test_a_session_revoked_around_the_locking_path_of_a_save_stays_gone(statemen
     assert not revoker.is_alive()
     assert is_saved is (statement > 7)
     assert not Session.objects.exists()
+    assert stored(session_key) == {}
 
 
 def _revoke_everyone_and_close() -> None:
@@ -245,10 +251,11 @@ def _revoke_everyone_and_close() -> None:
 
 
 @pytest.mark.parametrize("act", ["save", "cycle_key", "flush", "delete"])
-def test_no_act_of_a_store_brings_a_revoked_session_back(act: str) -> None:
-    user = User.objects.create_user("alice")
-    session_key = saved(_auth_user_id=str(user.pk), one=1)
-    session = SessionStore(session_key)
+def test_no_act_of_a_store_brings_a_revoked_session_back(
+    engine: Engine, alice: User, act: str
+) -> None:
+    session_key = saved(_auth_user_id=str(alice.pk), one=1)
+    session = engine.store(session_key)
     session["mine"] = "x"
     registry.revoke_everyone()
     if act == "save":
@@ -260,11 +267,14 @@ def test_no_act_of_a_store_brings_a_revoked_session_back(act: str) -> None:
         with pytest.raises(SessionGone):
             session.save()
     assert not Session.objects.exists()
+    assert stored(session_key) == {}
 
 
-def test_a_revoked_session_that_was_never_read_does_not_come_back_by_clearing_it() -> None:
-    session_key = saved(one=1)
-    session = SessionStore(session_key)
+def test_a_revoked_session_that_was_never_read_does_not_come_back_by_clearing_it(
+    engine: Engine,
+) -> None:
+    session_key = saved(**SIGNED_IN)
+    session = engine.store(session_key)
     public_id = Session.objects.get().public_id
     session.clear()
     session["mine"] = "x"
@@ -275,8 +285,8 @@ def test_a_revoked_session_that_was_never_read_does_not_come_back_by_clearing_it
     assert registry.find_session(public_id) is None
 
 
-def test_the_lease_of_a_revoked_session_is_not_renewed() -> None:
-    session = SessionStore(saved(one=1))
+def test_the_lease_of_a_revoked_session_is_not_renewed(engine: Engine) -> None:
+    session = engine.store(saved(**SIGNED_IN))
     assert session["one"] == 1
     registry.revoke_everyone()
     with override_settings(SESSIONKIT_LEASE=0):
@@ -285,11 +295,34 @@ def test_the_lease_of_a_revoked_session_is_not_renewed() -> None:
     assert not Session.objects.exists()
 
 
-def test_a_save_that_meets_the_uncommitted_revocation_of_its_own_transaction_fails() -> None:
-    session_key = saved(one=1)
-    session = SessionStore(session_key)
+@with_data_in_rows
+def test_a_save_that_meets_the_uncommitted_revocation_of_its_own_transaction_fails(
+    engine: Engine,
+) -> None:
+    session_key = saved(**SIGNED_IN)
+    session = engine.store(session_key)
     session["mine"] = "x"
-    assert connection.in_atomic_block
-    registry.revoke_everyone()
-    with pytest.raises(SessionGone):
-        session.save()
+    with transaction.atomic():
+        registry.revoke_everyone()
+        with pytest.raises(SessionGone):
+            session.save()
+    assert stored(session_key) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", ["revoke", "save"])
+def test_a_session_saved_and_revoked_in_one_transaction_is_gone_with_its_commit(
+    engine: Engine, first: str
+) -> None:
+    session_key = saved(**SIGNED_IN)
+    session = engine.store(session_key)
+    session["mine"] = "x"
+    with transaction.atomic():
+        if first == "save":
+            session.save()
+        registry.revoke_everyone()
+        if first == "revoke":
+            with suppress(SessionGone):  # or it waits for the commit, in vain
+                session.save()
+    assert stored(session_key) == {}
+    assert not Session.objects.exists()

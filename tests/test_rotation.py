@@ -11,16 +11,16 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from django_sessionkit import registry
-from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.backends.rows import RETIREMENT
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
+from tests.engines import Engine
 from tests.interleaving import saved
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
 
 def _create(request: HttpRequest) -> None:
@@ -45,6 +45,7 @@ def browser(is_async: bool) -> Browser:
     User.objects.create_user("alice")
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
+    browser.data()  # so that there is a copy, where the engine makes one
     return browser
 
 
@@ -93,7 +94,7 @@ def test_a_browser_that_lost_the_response_to_its_login_can_start_over(browser: B
     stale = Browser(is_async=browser.is_async, session_key=lost)
     stale.get("/set/cart/tea/")
     assert not stale.cookie_was_touched
-    unused = timezone.now() - RETIREMENT - timedelta(seconds=conf.lease + 1)
+    unused = timezone.now() - RETIREMENT - timedelta(seconds=2 * conf.lease + 1)
     Session.objects.update(last_seen_at=unused)
     stale.get("/set/cart/tea/")
     assert stale.session_key != lost
@@ -101,10 +102,10 @@ def test_a_browser_that_lost_the_response_to_its_login_can_start_over(browser: B
     assert browser.get("/whoami/").text == "alice"
 
 
-def test_a_cookie_that_was_not_proven_shows_no_public_id() -> None:
+def test_a_cookie_that_was_not_proven_shows_no_public_id(engine: Engine) -> None:
     key = SplitKey.parse(saved(one=1))
     assert key is not None
-    session = SessionStore(SplitKey.generate(key.public_id).session_key)
+    session = engine.store(SplitKey.generate(key.public_id).session_key)
     session.clear()
     assert session.public_id is None
 

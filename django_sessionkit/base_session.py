@@ -73,8 +73,8 @@ class AbstractSession(models.Model):
     #: Set by whoever deletes the row and announces its end, so that no receiver does so again.
     is_announced = False
 
-    #: The data as a copy holds them, where the row was made from one and ``data`` is deferred.
-    copied_data = b""
+    #: What lies in a cache for this session, where an engine has read or written that.
+    entry: Any = None
 
     objects = models.Manager.from_queryset(SessionQuerySet)()
 

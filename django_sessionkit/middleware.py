@@ -19,6 +19,7 @@ from django.utils.functional import cached_property
 from django.utils.http import http_date
 
 from django_sessionkit.backends.base import BaseSessionStore
+from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.keys import SplitKey
 
 #: The request that is being answered, for receivers that are handed none.
@@ -37,6 +38,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
       HTTP 400);
     - the cookie is deleted only by the request that ended the session, so that a request in
       flight does not delete the cookie that a login in another tab has just set;
+    - where a cache holds the sessions and does not answer, the response is a 503 and the cookie is
+      left alone;
     - ``last_seen_at`` moves at most once a lease, with the response, outside of the view's
       transaction.
 
@@ -93,6 +96,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
                     session.save()
                 except UpdateError:
                     _log_dropped(request)
+                except CacheUnreachable:
+                    return _unavailable()
                 else:
                     _set_cookie(session, response)
         elif response.status_code < 500 and session.lease_has_run_out():
@@ -112,6 +117,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
                     await session.asave()
                 except UpdateError:
                     _log_dropped(request)
+                except CacheUnreachable:
+                    return _unavailable()
                 else:
                     _set_cookie(session, response)
         elif response.status_code < 500 and session.lease_has_run_out():
@@ -123,6 +130,11 @@ def _wants_saving(session: BaseSessionStore, response: HttpResponse) -> bool:
     # Nothing is saved on a 5xx.
     wanted = session.modified or settings.SESSION_SAVE_EVERY_REQUEST
     return wanted and response.status_code < 500
+
+
+def _unavailable() -> HttpResponse:
+    """What was to be stored is lost, so the view's own response would not be true."""
+    return HttpResponse("Service unavailable. Please try again.", "text/plain", 503)
 
 
 def _log_dropped(request: HttpRequest) -> None:
@@ -160,6 +172,9 @@ def _set_cookie(session: BaseSessionStore, response: HttpResponse) -> None:
 def _finish(request: HttpRequest, response: HttpResponse, depends_on_cookie: bool) -> HttpResponse:
     """Delete the cookie if this request ended the session, and say what the response varies on."""
     session = cast(BaseSessionStore, request.session)
+    if session.is_unavailable and response.status_code == 500:
+        # The view failed for want of its session: not for good (RFC 9110, section 15.6.4).
+        response.status_code = 503
     if (
         session.is_flushed
         and session.is_empty()

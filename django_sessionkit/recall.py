@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -27,13 +27,15 @@ class Recall:
     that copies are believed until their lease ends; None: not known, nothing has committed yet.
     """
 
-    def __init__(self, public_ids: Iterable[uuid.UUID] = ()) -> None:
+    def __init__(self, public_ids: Iterable[uuid.UUID] = (), store: Any = None) -> None:
         self.public_ids = set(public_ids)
         self.at_once: bool | None = None
+        #: The class of stores that keeps the copies, if it is not the configured one.
+        self._store = store
 
     def schedule(self, using: str) -> None:
         """Take the copies back after commit. Nothing is read from them until then."""
-        if not engine_has_copies():
+        if self._store is None and not engine_has_copies():
             self.at_once = True
             return
         if in_transaction(using):
@@ -42,7 +44,9 @@ class Recall:
 
     def _act(self) -> None:
         if self.public_ids:
-            self.at_once = drop_copies(self.public_ids) and self.at_once is not False
+            store: Any = self._store or conf.session_store
+            is_done = store.drop_copies(self.public_ids)
+            self.at_once = is_done and self.at_once is not False
             self.public_ids = set()
         elif self.at_once is None:
             self.at_once = True
@@ -76,12 +80,6 @@ def is_touched(public_id: uuid.UUID, using: str) -> bool:
 def engine_has_copies() -> bool:
     """Whether the configured engine keeps anything in a cache."""
     return hasattr(conf.session_store, "drop_copies")
-
-
-def drop_copies(public_ids: Collection[uuid.UUID]) -> bool:
-    """Take the copies back now; return False if the cache did not answer."""
-    store: Any = conf.session_store
-    return bool(store.drop_copies(public_ids))
 
 
 def in_transaction(using: str) -> bool:

@@ -48,6 +48,9 @@ class BaseSessionStore(SessionBase):
     #: cycle_key() has replaced the session key since the last save.
     has_new_key = False
 
+    #: What holds the data did not answer, so that it is not known whose session this is.
+    is_unavailable = False
+
     _has_authenticated = False
     # The key is one of ours, but opens nothing: the browser may have got another one by now.
     _is_stale = False

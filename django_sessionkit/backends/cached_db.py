@@ -2,7 +2,7 @@
 
 Inside its lease a copy is believed without a query; the row stays the truth. What a copy does not
 confirm (another secret, bytes that are not ours, a session at its end) is asked of the row, and a
-cache that fails is logged and passed by. SESSION_CACHE_ALIAS names the cache.
+cache that fails is logged and passed by.
 
 All access runs in the sync methods; the async twins take one thread hop for a method as a whole.
 """
@@ -12,14 +12,12 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Collection
-from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import caches
 from django.utils import timezone
 
-from django_sessionkit.backends import db
+from django_sessionkit.backends.copied import CopiedStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies import copies_in
@@ -27,30 +25,22 @@ from django_sessionkit.copies.format import Entry, Kind, unpack
 from django_sessionkit.copies.slots import copy_key
 from django_sessionkit.exceptions import BadEntry, CacheUnreachable
 from django_sessionkit.keys import SplitKey
-from django_sessionkit.recall import Recall, in_transaction, is_touched
+from django_sessionkit.recall import Recall, in_transaction
 
 logger = logging.getLogger("django_sessionkit")
 
 
-class SessionStore(db.SessionStore):
+class SessionStore(CopiedStore):
     """A session in one row, read from a copy while that has its lease."""
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        self._copies = copies_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease)
-        # The copy has vouched for the row, so there is no lease to renew.
-        self._is_leased = False
-        # The row was read where no copy may be made, within a transaction.
-        self._owes_copy = False
+        self._copies = copies_in(self._cache, conf.lease)
 
     @property
     def cache_key(self) -> str | None:
-        """The key of the copy, before the cache adds its prefix and version; not the secret."""
         key = SplitKey.parse(self.session_key)
         return None if key is None else copy_key(key.public_id)
-
-    async def acache_key(self) -> str | None:
-        return self.cache_key
 
     @classmethod
     def drop_copies(cls, public_ids: Collection[uuid.UUID]) -> bool:
@@ -59,8 +49,8 @@ class SessionStore(db.SessionStore):
             copies_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).drop(public_ids)
         except CacheUnreachable as error:
             logger.error(
-                "The cache did not answer; copies of %d sessions that ended or got a new key are "
-                "believed for up to %d s more: %s",
+                "The cache did not answer; the copies of %d sessions that ended or got a new key "
+                "are believed for up to %d s more: %s",
                 len(public_ids),
                 conf.lease,
                 error,
@@ -68,46 +58,21 @@ class SessionStore(db.SessionStore):
             return False
         return True
 
-    def lease_has_run_out(self) -> bool:
-        return self._owes_copy or (not self._is_leased and super().lease_has_run_out())
-
-    def renew_lease(self) -> None:
-        if super().lease_has_run_out():
-            super().renew_lease()
-        key = SplitKey.parse(self.session_key)
-        if self._owes_copy and key is not None and not in_transaction(self._rows().db):
-            self._owes_copy = False
-            self._find(key)
-
     def _find(self, key: SplitKey) -> AbstractSession | None:
-        self._is_leased = False
-        using = self._rows().db
-        if not conf.lease or is_touched(key.public_id, using):
+        self._is_leased = self._owes_copy = False
+        if not self._may_believe(key):
             return super()._find(key)
-        # A snapshot may be older than the ticket, and what is written be taken back.
-        may_fill = not in_transaction(using)
-        ticket = None
+        may_fill = self._may_fill()
         try:
-            fetched = self._copies.fetch(key.public_id, wants_ticket=may_fill)
-            if fetched.raw is not None:
-                try:
-                    row = self._row_of(unpack(fetched.raw, key.public_id), key)
-                except BadEntry as error:
-                    _log_foreign(key, error)
-                    fetched = self._copies.fetch(
-                        key.public_id, wants_ticket=may_fill, bad=fetched.raw
-                    )
-                else:
-                    if row is not None:
-                        self._is_leased = True
-                        return row
-            elif fetched.was_foreign:
-                _log_foreign(key, "It does not look like a copy.")
-            ticket = fetched.ticket
+            row, ticket = self._fetch(key, may_fill)
         except CacheUnreachable as error:
             _log_passed_by(key, error)
+            return super()._find(key)
+        if row is not None:
+            self._is_leased = True
+            return row
         row = super()._find(key)
-        self._owes_copy = not may_fill and row is not None
+        self._owes_copy = row is not None and not may_fill
         if row is not None and ticket is not None:
             try:
                 self._copies.fill(key.public_id, ticket, self._copy_of(row))
@@ -115,9 +80,24 @@ class SessionStore(db.SessionStore):
                 _log_passed_by(key, error)
         return row
 
+    def _fetch(
+        self, key: SplitKey, wants_ticket: bool
+    ) -> tuple[AbstractSession | None, object | None]:
+        """Return the row if a copy confirms the key, else what it takes to put a copy there."""
+        fetched = self._copies.fetch(key.public_id, wants_ticket=wants_ticket)
+        if fetched.raw is not None:
+            try:
+                return self._row_of(unpack(fetched.raw, key.public_id), key), None
+            except BadEntry as error:
+                _log_foreign(key, error)
+            fetched = self._copies.fetch(key.public_id, wants_ticket=wants_ticket, bad=fetched.raw)
+        elif fetched.was_foreign:
+            _log_foreign(key, "it does not look like one.")
+        return None, fetched.ticket
+
     def _has_written(self, row: AbstractSession, using: str) -> None:
         if in_transaction(using):
-            Recall([row.public_id]).schedule(using)
+            Recall([row.public_id], type(self)).schedule(using)
             return
         try:
             self._copies.replace(row.public_id, self._copy_of(row))
@@ -134,7 +114,7 @@ class SessionStore(db.SessionStore):
         if not super()._replace_secret(row, new):
             return False
         # What else was saved meanwhile is not known here, so there is nothing to put instead.
-        Recall([row.public_id]).schedule(self._rows().db)
+        Recall([row.public_id], type(self)).schedule(self._rows().db)
         return True
 
     def _copy_of(self, row: AbstractSession) -> bytes:
@@ -145,7 +125,7 @@ class SessionStore(db.SessionStore):
             secret_hash=bytes(row.secret_hash),
             pk=row.pk,
             user="" if row.user_id is None else str(row.user_id),
-            data=self._to_bytes(row),
+            data=self._to_bytes(self._decoded(row)),
         )
         return entry.pack(row.public_id)
 
@@ -166,34 +146,8 @@ class SessionStore(db.SessionStore):
             "version": entry.stamp,
         }
         row = self.model.from_db(self._rows().db, list(values), list(values.values()))
-        row.copied_data = entry.data
+        row.entry = entry
         return row
-
-    def _decoded(self, row: AbstractSession) -> dict[str, Any]:
-        if "data" in row.__dict__:
-            return super()._decoded(row)
-        # Its MAC has been checked, so nobody else has written it.
-        if self._encodes_by_itself():
-            return self.decode(row.copied_data.decode())
-        data: dict[str, Any] = self.serializer().loads(row.copied_data)
-        return data
-
-    def _to_bytes(self, row: AbstractSession) -> bytes:
-        """Return the data as a copy holds them: what the serializer makes of them.
-
-        Signature and timestamp are left to the row. A store that encodes in a way of its own
-        (which may encrypt) finds that in the copy too.
-        """
-        if row.data is None:
-            return b""
-        if self._encodes_by_itself():
-            return row.data.encode()
-        data: bytes = self.serializer().dumps(super()._decoded(row))
-        return data
-
-    def _encodes_by_itself(self) -> bool:
-        cls = type(self)
-        return cls.encode is not SessionBase.encode or cls.decode is not SessionBase.decode
 
 
 def _log_foreign(key: SplitKey, why: object) -> None:

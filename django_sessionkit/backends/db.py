@@ -100,7 +100,7 @@ class SessionStore(MergingStore):
         if key and not self._end(key, self.flush_reason, self.flush_actor):
             self._is_stale = True
             self._has_lost_user = had_user
-            self.is_retired = self._rows().filter(public_id=key.public_id).exists()
+            self.is_retired = self._goes_on(key)
         self.is_flushed = not self._is_stale
         self._session_key = None
         self._remember(None)
@@ -143,6 +143,10 @@ class SessionStore(MergingStore):
             self._remember(self._read())
         if self.session_key is None and not data:
             raise SessionGone("There is no such session, and nothing to start one with.")
+
+    def _goes_on(self, key: SplitKey) -> bool:
+        """Whether the session goes on under another key."""
+        return self._rows().filter(public_id=key.public_id).exists()
 
     def _had_user(self) -> bool:
         """Whether somebody was signed in in the row that this store has read or written."""

@@ -25,8 +25,7 @@ from django_sessionkit.races import again_after_races
 from django_sessionkit.recall import after_commit
 from django_sessionkit.signals import session_created
 
-#: How long a key that a login has replaced counts as in flight, beyond two leases: a copy of the
-#: row lives for one, and is not made anew before the row has been seen for another.
+#: How long a key that a login has replaced counts as in flight, beyond two leases.
 RETIREMENT = timedelta(seconds=60)
 
 logger = logging.getLogger("django_sessionkit")
@@ -89,7 +88,7 @@ class RowStore(BaseSessionStore):
         elif self._has_authenticated or owner != obj.user_id:
             obj.authenticated_at = now
         obj.user_id = owner
-        obj.data = self.encode(data)
+        obj.data = self._row_data(data)
         # Of the data that is saved: it may hold an expiry that another request has set meanwhile.
         obj.expire_date = self.get_expiry_date(modification=now, expiry=data.get("_session_expiry"))
         return obj
@@ -102,17 +101,27 @@ class RowStore(BaseSessionStore):
         row, now = self._current_row(), timezone.now()
         if row is None:
             return
-        rows = self._rows().filter(
-            pk=row.pk, secret_hash=row.secret_hash, last_seen_at__lte=now - _lease()
-        )
+        rows = self._this(row).filter(last_seen_at__lte=now - _lease())
         try:
-            rows.update(last_seen_at=now, **self._seen())
+            rows.update(last_seen_at=now, **self._renewed(row))
         except DatabaseError:
             # The response is ready; that it was asked for is not worth losing it.
             logger.warning("Could not renew the lease of session %s", row, exc_info=True)
 
     def _rows(self) -> SessionQuerySet:
         return registry.sessions(self.model)
+
+    def _this(self, row: AbstractSession) -> SessionQuerySet:
+        """Return the rows that are ``row`` and have its secret still: one, or none."""
+        return self._rows().filter(pk=row.pk, secret_hash=row.secret_hash)
+
+    def _row_data(self, data: dict[str, Any]) -> str | None:
+        """Return what the row holds of the data."""
+        return self.encode(data)
+
+    def _renewed(self, row: AbstractSession) -> dict[str, Any]:
+        """Return the columns that a renewal of the lease writes, beside ``last_seen_at``."""
+        return self._seen()
 
     def _seen(self) -> dict[str, Any]:
         """Return the columns that the client of this request fills; {} outside of requests."""
@@ -134,12 +143,17 @@ class RowStore(BaseSessionStore):
         if row is not None and key is not None and key.proves(row.secret_hash):
             return row
         self._is_stale = key is not None
-        # Only while the new key is in use. A browser that never got it (the response to a login
-        # was lost) must be able to start over.
-        in_use = timezone.now() - 2 * _lease() - RETIREMENT
-        self.is_retired = row is not None and row.last_seen_at > in_use
+        self.is_retired = self._has_replaced_key(row)
         self._session_key = None
         return None
+
+    def _has_replaced_key(self, row: AbstractSession | None) -> bool:
+        """Whether a key that does not open ``row`` is one that it had before.
+
+        Only while the new key is in use. A browser that never got it (the response to a login
+        was lost) must be able to start over.
+        """
+        return row is not None and row.last_seen_at > timezone.now() - retirement()
 
     def _find(self, key: SplitKey) -> AbstractSession | None:
         """Return the active session of that public id, whether or not the secret is right."""
@@ -154,6 +168,10 @@ class RowStore(BaseSessionStore):
 
     def _insert(self, data: dict[str, Any]) -> None:
         obj = self.create_model_instance(data)
+        self._insert_row(obj)
+        self._remember(obj)
+
+    def _insert_row(self, obj: AbstractSession) -> None:
         using = self._rows().db
         # On its own an INSERT needs no transaction; inside one, a savepoint keeps that usable.
         nested = connections[using].in_atomic_block
@@ -164,13 +182,12 @@ class RowStore(BaseSessionStore):
             if self._rows().filter(public_id=obj.public_id).exists():
                 raise CreateError("The session key is in use.") from error
             raise
-        self._remember(obj)
         announce = partial(session_created.send_robust, sender=self.model, session=obj)
         after_commit(announce, using)
 
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
         """Give the row another secret; return False if it is gone or has got one already."""
-        rows = self._rows().filter(pk=row.pk, secret_hash=row.secret_hash)
+        rows = self._this(row)
         change = partial(
             rows.update,
             secret_hash=new.secret_hash,
@@ -179,9 +196,19 @@ class RowStore(BaseSessionStore):
         )
         if not again_after_races(change, rows.db):
             return False
-        # If somebody saved in between, the true version is higher, and the next save merges.
-        row.secret_hash, row.version = new.secret_hash, row.version + 1
+        row.secret_hash = new.secret_hash
+        if "version" in row.__dict__:
+            # If somebody saved in between, the true one is higher, and the next save merges.
+            row.version += 1
         return True
+
+
+def retirement() -> timedelta:
+    """Return how long a key that a login has replaced counts as in flight.
+
+    A copy of the row lives for a lease, and may have been made a lease after the row was seen.
+    """
+    return 2 * _lease() + RETIREMENT
 
 
 def _lease() -> timedelta:

@@ -11,7 +11,8 @@ that a script in the cache can tell the newer of two; that of data is random. Th
 format, public id, stamp and body, with a key made of SECRET_KEY: whoever can write to the cache can
 neither forge an entry nor put that of one session under the key of another.
 
-A voucher says that the row of some data was there at the last check: kind, format, MAC, expiry.
+A voucher says that the row of some data was there when it was last asked: kind, format, MAC,
+then the expiry (8) and the primary key (8) of the row.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ STAMP = struct.Struct(">q")
 HEAD = 2 + STAMP.size
 MAC_SIZE = 16
 _BODY = struct.Struct(">qq32sHB")
-_EXPIRY = struct.Struct(">q")
+_VOUCHER = struct.Struct(">qq")
 _SALT = "django_sessionkit.copies"
 # Naive where the site's times are: there and back again, they stay as they were.
 _EPOCHS = {True: datetime(1970, 1, 1, tzinfo=UTC), False: datetime(1970, 1, 1)}  # noqa: DTZ001
@@ -86,9 +87,7 @@ def unpack(raw: object, public_id: uuid.UUID) -> Entry:
     head, mac, body = raw[:HEAD], raw[HEAD : HEAD + MAC_SIZE], raw[HEAD + MAC_SIZE :]
     if head[1:2] != FORMAT:
         raise BadEntry("Its format is unknown.")
-    if not any(
-        constant_time_compare(mac, _mac(head, public_id, body, key)) for key in _secret_keys()
-    ):
+    if not _is_authentic(mac, head, public_id, body):
         raise BadEntry("It was not written by this site, or not for this session.")
     microseconds, pk, secret_hash, length, is_compressed = _BODY.unpack_from(body)
     user, data = body[_BODY.size : _BODY.size + length], body[_BODY.size + length :]
@@ -103,28 +102,30 @@ def unpack(raw: object, public_id: uuid.UUID) -> Entry:
     )
 
 
-def pack_voucher(entry: Entry, public_id: uuid.UUID, expire_date: datetime) -> bytes:
+def pack_voucher(entry: Entry, public_id: uuid.UUID, expire_date: datetime, pk: int) -> bytes:
     """Return the bytes which say that the row, as ``entry`` has it, ends at ``expire_date``."""
     head = Kind.VOUCHER.value + FORMAT
-    expiry = _EXPIRY.pack(_microseconds(expire_date))
-    mac = _mac(head, public_id, expiry + entry.secret_hash + entry.user.encode())
-    return head + mac + expiry
+    told = _VOUCHER.pack(_microseconds(expire_date), pk)
+    return head + _mac(head, public_id, told + _vouched(entry), settings.SECRET_KEY) + told
 
 
-def unpack_voucher(raw: object, entry: Entry, public_id: uuid.UUID) -> datetime:
-    """Return when the row ends that vouches for ``entry``.
+def unpack_voucher(raw: object, entry: Entry, public_id: uuid.UUID) -> tuple[datetime, int]:
+    """Return when the row ends that vouches for ``entry``, and its primary key.
 
     Raises BadEntry if ``raw`` vouches for something else, or nothing.
     """
-    if not isinstance(raw, bytes) or len(raw) != 2 + MAC_SIZE + _EXPIRY.size:
+    if not isinstance(raw, bytes) or len(raw) != 2 + MAC_SIZE + _VOUCHER.size:
         raise BadEntry("It is no voucher.")
-    head, mac, expiry = raw[:2], raw[2 : 2 + MAC_SIZE], raw[2 + MAC_SIZE :]
-    body = expiry + entry.secret_hash + entry.user.encode()
-    if head != Kind.VOUCHER.value + FORMAT or not any(
-        constant_time_compare(mac, _mac(head, public_id, body, key)) for key in _secret_keys()
-    ):
+    head, mac, told = raw[:2], raw[2 : 2 + MAC_SIZE], raw[2 + MAC_SIZE :]
+    is_good = _is_authentic(mac, head, public_id, told + _vouched(entry))
+    if head != Kind.VOUCHER.value + FORMAT or not is_good:
         raise BadEntry("It does not vouch for this session as it is.")
-    return _moment(_EXPIRY.unpack(expiry)[0])
+    microseconds, pk = _VOUCHER.unpack(told)
+    return _moment(microseconds), pk
+
+
+def _vouched(entry: Entry) -> bytes:
+    return entry.secret_hash + entry.user.encode()
 
 
 def new_stamp() -> int:
@@ -140,14 +141,14 @@ def _moment(microseconds: int) -> datetime:
     return _EPOCHS[settings.USE_TZ] + microseconds * _MICROSECOND
 
 
-def _mac(head: bytes, public_id: uuid.UUID, body: bytes, key: str | bytes | None = None) -> bytes:
+def _mac(head: bytes, public_id: uuid.UUID, body: bytes, key: str | bytes) -> bytes:
     # What precedes the body has a fixed length, so no two entries give the same text.
     text = head + public_id.bytes + body
-    digest: bytes = salted_hmac(
-        _SALT, text, key or settings.SECRET_KEY, algorithm="sha256"
-    ).digest()
-    return digest[:MAC_SIZE]
+    return salted_hmac(_SALT, text, key, algorithm="sha256").digest()[:MAC_SIZE]
 
 
-def _secret_keys() -> list[str | bytes]:
-    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+def _is_authentic(mac: bytes, head: bytes, public_id: uuid.UUID, body: bytes) -> bool:
+    return any(
+        constant_time_compare(mac, _mac(head, public_id, body, key))
+        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    )

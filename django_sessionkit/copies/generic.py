@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from typing import cast
 
 from django.core.cache import BaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 
 from django_sessionkit.copies.format import HEAD, STAMP, Kind
 from django_sessionkit.copies.slots import Fetched, Read, Swapped, copy_key, data_key, voucher_key
@@ -97,16 +99,21 @@ class GenericData:
                 return Swapped(theirs=held)
             self._slots.cache.set(key, raw, _life(seconds))
         if unvouch:
-            self._slots.bar([voucher_key(public_id)])
+            self.unvouch([public_id])
         return Swapped(is_done=True)
+
+    def unvouch(self, public_ids: Collection[uuid.UUID]) -> None:
+        self._slots.bar([voucher_key(public_id) for public_id in public_ids])
 
     def drop(self, public_ids: Collection[uuid.UUID]) -> None:
         # A save that holds the lock may put data back: no row vouches for them any more.
-        self._slots.bar([voucher_key(public_id) for public_id in public_ids])
+        self.unvouch(public_ids)
         with _reached():
             self._slots.cache.delete_many([data_key(public_id) for public_id in public_ids])
 
     def missing(self, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        if isinstance(self._slots.cache, LocMemCache | DummyCache):
+            return set()  # What other processes hold cannot be seen from this one.
         keys = {data_key(public_id): public_id for public_id in public_ids}
         with _reached():
             found = self._slots.cache.get_many(list(keys))

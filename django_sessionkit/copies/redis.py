@@ -262,6 +262,9 @@ class RedisData:
             [key(public_id) for public_id in public_ids for key in (data_key, voucher_key)]
         )
 
+    def unvouch(self, public_ids: Collection[uuid.UUID]) -> None:
+        self._keys.delete([voucher_key(public_id) for public_id in public_ids])
+
     def missing(self, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         with self._keys.client() as client:
             pipeline = client.pipeline(transaction=False)

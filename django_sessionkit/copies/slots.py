@@ -110,6 +110,10 @@ class Data(Protocol):
         """Delete the data, the vouchers, and every right to put one there."""
         ...
 
+    def unvouch(self, public_ids: Collection[uuid.UUID]) -> None:
+        """Take vouchers away, and every right to put one there."""
+        ...
+
     def missing(self, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Return those of which there are no data."""
         ...

@@ -1,0 +1,57 @@
+"""The database is down while Redis still holds fresh copies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from tests.browsers import both_ways
+from tests.faults.sites import LEASE, signed_in, site
+from tests.redis_caches import single_cache
+from tests.redis_servers import RedisServer
+
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+
+
+@contextmanager
+def database_down() -> Iterator[None]:
+    """Let each statement fail as it does without a server."""
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        raise OperationalError("connection refused")
+
+    with connection.execute_wrapper(refuse):
+        yield
+
+
+@both_ways
+def test_who_reads_inside_the_lease_is_served(redis_server: RedisServer, is_async: bool) -> None:
+    with site("cached_db", single_cache(redis_server), lease=60):
+        browser = signed_in(is_async=is_async)
+        with database_down():
+            assert browser.data()["cat"] == "Tom"
+            assert not browser.cookie_was_touched
+            assert browser.get("/untouched/").status_code == 200
+            with pytest.raises(OperationalError):
+                browser.get("/whoami/")
+            with pytest.raises(OperationalError):
+                browser.get("/set/cat/Kitty/")
+        assert browser.data()["cat"] == "Tom"
+        assert browser.get("/whoami/").content == b"alice"
+
+
+@both_ways
+def test_who_reads_after_the_lease_is_not_signed_out(
+    redis_server: RedisServer, is_async: bool
+) -> None:
+    with site("cached_db", single_cache(redis_server)):
+        browser = signed_in(is_async=is_async)
+        time.sleep(LEASE)
+        with database_down(), pytest.raises(OperationalError):
+            browser.data()
+        assert browser.data()["cat"] == "Tom"

@@ -1,0 +1,87 @@
+"""What is revoked while Redis is down is reported so, and refused a lease after it is back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from django_sessionkit import registry
+from django_sessionkit.signals import session_ended
+from tests.browsers import Browser, both_ways
+from tests.faults.sites import LEASE, signed_in, site
+from tests.redis_caches import single_cache
+from tests.redis_servers import RedisServer
+
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+
+WAYS = {
+    "one": lambda browser: registry.revoke(browser.row),
+    "some": lambda browser: registry.revoke_sessions([browser.row]),
+    "a user's": lambda browser: registry.revoke_user(User.objects.get()),
+    "everyone's": lambda browser: registry.revoke_everyone(),
+}
+each_way = pytest.mark.parametrize("revoke", WAYS.values(), ids=WAYS.keys())
+
+
+def is_out(browser: Browser) -> bool:
+    """Whether a request with the browser's cookie is nobody's."""
+    return not Browser(session_key=browser.session_key).get("/whoami/").content
+
+
+@both_ways
+@each_way
+def test_it_is_reported_and_holds_a_lease_after_the_cache_is_back(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture, revoke: Any, is_async: bool
+) -> None:
+    with site("cached_db", single_cache(redis_server)):
+        browser = signed_in(is_async=is_async)
+        redis_server.kill()
+        caplog.clear()
+        ended = revoke(browser)
+        assert (ended, ended.at_once) == (1, False)
+        (record,) = (each for each in caplog.records if each.name == "django_sessionkit")
+        assert record.levelno == logging.ERROR
+        assert str(browser.session_key) not in caplog.text
+        assert is_out(browser)
+        redis_server.start()
+        assert redis_server.ask("DBSIZE") == 1
+        time.sleep(LEASE)
+        assert is_out(browser)
+
+
+def test_the_signal_tells_what_the_transaction_could_not_return(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[bool | None] = []
+
+    def listen(at_once: bool | None, **kwargs: Any) -> None:
+        told.append(at_once)
+
+    session_ended.connect(listen)
+    try:
+        with site("cached_db", single_cache(redis_server)):
+            browser = signed_in()
+            redis_server.kill()
+            with transaction.atomic():
+                ended = registry.revoke(browser.row)
+                assert (ended, ended.at_once) == (1, None)
+            assert told == [False]
+            assert "did not answer" in caplog.text
+            assert is_out(browser)
+    finally:
+        session_ended.disconnect(listen)
+
+
+def test_what_is_revoked_with_the_cache_up_is_reported_as_refused_at_once(
+    redis_server: RedisServer,
+) -> None:
+    with site("cached_db", single_cache(redis_server)):
+        browser = signed_in()
+        ended = registry.revoke(browser.row)
+        assert (ended, ended.at_once) == (1, True)
+        assert is_out(browser)

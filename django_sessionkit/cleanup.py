@@ -2,13 +2,15 @@
 
 Where much has expired, a batch is a range of ids, so that each page is touched once. Elsewhere the
 walk follows the index on ``expire_date``: one SELECT finds the time at which a batch ends, one
-DELETE removes what lies before it. Then rows whose user is missing go. Memory stays flat, and the
+DELETE removes what lies before it. Then rows go whose user is missing, or whose data a cache has
+lost. Memory stays flat, and the
 number of rows follows the time that the last statement took. Each batch commits by itself, so
 that a clean-up may be interrupted, or run twice at once, at any point.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +24,9 @@ from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
+from django_sessionkit.conf import conf
 from django_sessionkit.ending import end
+from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.signals import SessionEndReason
 
 DEFAULT_BATCH_SIZE = 10_000
@@ -39,6 +43,8 @@ ORPHAN_AGE = timedelta(hours=1)
 #: follows the ids: it then passes rows that stay, too, but reads and writes each page once.
 PROBES, DENSE = 200, 0.25
 
+logger = logging.getLogger("django_sessionkit")
+
 
 @dataclass
 class CleanupReport:
@@ -46,11 +52,17 @@ class CleanupReport:
 
     expired: int = 0
     orphaned: int = 0
+    lost: int = 0
     batches: int = 0
     seconds: float = 0.0
     longest_statement: float = 0.0
     #: False when ``max_seconds`` stopped it before the end.
     is_complete: bool = True
+
+    @property
+    def removed(self) -> int:
+        """How many rows were removed, whatever for."""
+        return self.expired + self.orphaned + self.lost
 
 
 @dataclass
@@ -82,7 +94,7 @@ class Cleanup:
         self._slowest = 0.0
 
     def run(self) -> CleanupReport:
-        """Remove expired rows, then rows whose user is missing."""
+        """Remove expired rows, rows whose user is missing, and rows whose data are lost."""
         start = time.monotonic()
         limit = math.inf if self.max_seconds is None else start + self.max_seconds
         with connections[self._rows.db].execute_wrapper(self._time_statement):
@@ -97,7 +109,11 @@ class Cleanup:
 
     def count(self) -> CleanupReport:
         """Count what ``run()`` would remove."""
-        return CleanupReport(self.expired.count(), sum(len(found) for found in self._orphans()))
+        return CleanupReport(
+            expired=self.expired.count(),
+            orphaned=sum(len(found) for found in self._orphans()),
+            lost=sum(len(found) for found in self._lost()),
+        )
 
     def _batches(self) -> Iterator[tuple[SessionQuerySet | None, SessionEndReason]]:
         """Yield what to remove and why; None while there is nothing, for a look at the clock."""
@@ -110,6 +126,13 @@ class Cleanup:
                 del found[: len(pks)]
                 rows = self._rows.filter(pk__in=pks, user__in=set(owners))
                 yield rows, SessionEndReason.USER_DELETED
+
+        for lost in self._lost():
+            yield None, SessionEndReason.LOST
+            while lost:
+                batch = lost[: self._size]
+                del lost[: len(batch)]
+                yield self._rows.filter(pk__in=batch), SessionEndReason.LOST
 
     def _expired_batches(self) -> Iterator[SessionQuerySet]:
         first, last = _span(self._rows)
@@ -157,6 +180,28 @@ class Cleanup:
             pk, _, date = chunk[-1]
             rest = fields.filter(expire_date__gte=date).exclude(expire_date=date, id__lte=pk)
 
+    def _lost(self) -> Iterator[list[int]]:
+        """Yield the ids of the active rows whose data the cache has lost, for each chunk of rows.
+
+        Of engines that keep the data in a cache alone. A login puts them there before it inserts
+        the row, so what is not there is gone.
+        """
+        store: Any = conf.session_store
+        if not hasattr(store, "lost"):
+            return
+        rows = self._rows.active(self.cutoff).filter(data=None).order_by("id")
+        rest = fields = rows.values_list("id", "public_id")
+        while chunk := list(rest[:ROWS_A_QUERY]):
+            try:
+                lost = store.lost([public_id for _, public_id in chunk])
+            except CacheUnreachable as error:
+                logger.warning(
+                    "Sessions whose data the cache has lost were not looked for: %s", error
+                )
+                return
+            yield [pk for pk, public_id in chunk if public_id in lost]
+            rest = fields.filter(id__gt=chunk[-1][0])
+
     def _remove(self, rows: SessionQuerySet, reason: SessionEndReason) -> None:
         for attempt in range(1, TRIES + 1):
             try:
@@ -169,6 +214,8 @@ class Cleanup:
                 time.sleep(0.1 * attempt)
         if reason == SessionEndReason.EXPIRED:
             self.report.expired += count
+        elif reason == SessionEndReason.LOST:
+            self.report.lost += count
         else:
             self.report.orphaned += count
         self.report.batches += count > 0

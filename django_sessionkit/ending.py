@@ -26,23 +26,28 @@ BATCH = 500
 
 
 class EndedCount(int):
-    """How many sessions ended, and whether they are refused from now on.
+    """How many sessions ended, and whether they are refused from now on."""
 
-    ``at_once`` is False where the cache did not answer: the copies that it holds are believed
-    until their lease ends. It is None inside a transaction, before anything has committed.
-    """
+    _recalls: tuple[Recall, ...]
 
-    at_once: bool | None
-
-    def __new__(cls, count: int, at_once: bool | None = True) -> Self:
+    def __new__(cls, count: int, *recalls: Recall) -> Self:
         self = super().__new__(cls, count)
-        self.at_once = at_once
+        self._recalls = recalls
         return self
 
+    @property
+    def at_once(self) -> bool | None:
+        """Whether the sessions are refused from now on.
+
+        False where the cache did not answer: the copies that it holds are believed until their
+        lease ends. None while the transaction that has ended them has not committed.
+        """
+        outcomes = {recall.at_once for recall in self._recalls}
+        return False if False in outcomes else None if None in outcomes else True
+
     def __add__(self, other: int) -> EndedCount:
-        outcomes = {self.at_once, getattr(other, "at_once", True)}
-        at_once = False if False in outcomes else None if None in outcomes else True
-        return EndedCount(int(self) + int(other), at_once)
+        recalls = other._recalls if isinstance(other, EndedCount) else ()
+        return EndedCount(int(self) + int(other), *self._recalls, *recalls)
 
     __radd__ = __add__
 
@@ -74,7 +79,8 @@ def end(
         act = partial(_end_locked, rows.order_by("pk"), is_referred_to, recall, reason, actor)
     else:
         act = partial(_end_unread, chosen.order_by(), recall if has_copies else None)
-    return EndedCount(again_after_races(act, using), recall.at_once if has_copies else True)
+    count = again_after_races(act, using)
+    return EndedCount(count, recall) if has_copies else EndedCount(count)
 
 
 def _end_unread(chosen: SessionQuerySet, recall: Recall | None) -> int:

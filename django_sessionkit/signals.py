@@ -28,6 +28,7 @@ class SessionEndReason(TextChoices):
     USER_DEACTIVATED = "user_deactivated", _("user deactivated")
     USER_DELETED = "user_deleted", _("user deleted")
     EXPIRED = "expired", _("expired")
+    LOST = "lost", _("lost by the cache")
     DELETED = "deleted", _("deleted")
 
 

@@ -107,6 +107,7 @@ def test_a_dry_run_counts_and_removes_nothing() -> None:
         "dry_run": True,
         "expired": 3,
         "orphaned": 0,
+        "lost": 0,
     }
     assert Session.objects.count() == 3
 
@@ -118,7 +119,7 @@ def test_json_tells_what_was_done(verbosity: int) -> None:
     outcome = json.loads(run("--json", verbosity=verbosity))
     assert outcome.pop("seconds") >= outcome.pop("longest_statement") > 0
     assert outcome.pop("batches") >= 1
-    assert outcome == {"dry_run": False, "expired": 3, "orphaned": 0, "is_complete": True}
+    assert outcome == {"dry_run": False, "expired": 3, "orphaned": 0, "lost": 0, "is_complete": True}
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django
@@ -24,7 +25,9 @@ from django.utils.translation import gettext_lazy as _
 from django_sessionkit import registry
 from django_sessionkit.admin.changelist import mark_current
 from django_sessionkit.base_session import AbstractSession
-from django_sessionkit.ending import end
+from django_sessionkit.conf import conf
+from django_sessionkit.ending import EndedCount, end
+from django_sessionkit.recall import after_commit
 from django_sessionkit.signals import SessionEndReason
 
 if TYPE_CHECKING:
@@ -108,8 +111,15 @@ class RevokingMixin(_ModelAdmin):
         self.delete_queryset(request, [obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[AbstractSession]) -> None:
-        rows = registry.sessions(self.model).filter(pk__in=[session.pk for session in queryset])
-        end(rows, reason=SessionEndReason.REVOKED, actor=request.user)
+        chosen = list(queryset)
+        rows = registry.sessions(self.model).filter(pk__in=[session.pk for session in chosen])
+        ended = end(
+            rows,
+            reason=SessionEndReason.REVOKED,
+            actor=request.user,
+            public_ids=[session.public_id for session in chosen],
+        )
+        after_commit(partial(self._warn_if_late, request, ended), rows.db)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -205,6 +215,13 @@ class RevokingMixin(_ModelAdmin):
             "select_across": request.POST.get("select_across") == "1",
         }
         return TemplateResponse(request, self.delete_selected_confirmation_template, context)
+
+    def _warn_if_late(self, request: HttpRequest, ended: EndedCount) -> None:
+        if ended.at_once is False:
+            message = gettext(
+                "The cache did not answer: what was revoked may be used for %d seconds more."
+            )
+            self.message_user(request, message % conf.lease, messages.WARNING)
 
     def _report(self, request: HttpRequest, count: int) -> None:
         message = ngettext("Revoked %d session.", "Revoked %d sessions.", count)

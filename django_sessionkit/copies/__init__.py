@@ -14,14 +14,14 @@ from django_sessionkit.copies.redis import RedisCopies, RedisData
 
 def copies_in(cache: BaseCache, lease: int) -> RedisCopies | GenericCopies:
     """Return the copies of rows in ``cache``, each believed for ``lease`` seconds."""
-    return RedisCopies(cache, lease) if _has_scripts(cache) else GenericCopies(cache, lease)
+    return RedisCopies(cache, lease) if has_scripts(cache) else GenericCopies(cache, lease)
 
 
 def data_in(cache: BaseCache, lease: int) -> RedisData | GenericData:
     """Return the data in ``cache`` that rows vouch for, each time for ``lease`` seconds."""
-    return RedisData(cache, lease) if _has_scripts(cache) else GenericData(cache, lease)
+    return RedisData(cache, lease) if has_scripts(cache) else GenericData(cache, lease)
 
 
-def _has_scripts(cache: BaseCache) -> bool:
+def has_scripts(cache: BaseCache) -> bool:
     """Whether the cache gives its connection to Redis away (as django-redis does)."""
     return hasattr(getattr(cache, "client", None), "get_client")

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_sessionkit import registry
 from django_sessionkit.backends.base import BaseSessionStore
-from django_sessionkit.cleanup import DEFAULT_BATCH_SIZE, Cleanup
+from django_sessionkit.cleanup import DEFAULT_BATCH_SIZE, Cleanup, CleanupReport
 from django_sessionkit.conf import conf
 
 progress_bar: Any
@@ -79,7 +79,7 @@ class Command(BaseCommand):
             fields, text = act(cleanup, options)
         except KeyboardInterrupt:
             raise CommandError(
-                f"Interrupted after {cleanup.report.expired + cleanup.report.orphaned} sessions; "
+                f"Interrupted after {cleanup.report.removed} sessions; "
                 "the next run goes on from there.",
                 returncode=INTERRUPTED,
             ) from None
@@ -105,18 +105,19 @@ class Command(BaseCommand):
     def _count(self, cleanup: Cleanup, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
         report = cleanup.count()
         return (
-            {"dry_run": True, "expired": report.expired, "orphaned": report.orphaned},
-            f"Would remove {report.expired} expired sessions and {report.orphaned} whose user is "
-            "missing.",
+            {
+                "dry_run": True,
+                "expired": report.expired,
+                "orphaned": report.orphaned,
+                "lost": report.lost,
+            },
+            f"Would remove {_in_words(report)}.",
         )
 
     def _run(self, cleanup: Cleanup, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
         with self._progress(cleanup, options):
             report = cleanup.run()
-        text = (
-            f"Removed {report.expired} expired sessions and {report.orphaned} whose user is "
-            f"missing, in {report.seconds:.1f} s."
-        )
+        text = f"Removed {_in_words(report)}, in {report.seconds:.1f} s."
         if not report.is_complete:
             text += " Stopped by --max-seconds before the end; run again to go on."
         return {"dry_run": False, **dataclasses.asdict(report)}, text
@@ -136,3 +137,8 @@ class Command(BaseCommand):
         with progress_bar(total=cleanup.expired.count(), unit=" sessions", desc="Removing") as bar:
             cleanup.on_batch = bar.update
             yield
+
+
+def _in_words(report: CleanupReport) -> str:
+    text = f"{report.expired} expired sessions and {report.orphaned} whose user is missing"
+    return f"{text}, {report.lost} whose data the cache has lost" if report.lost else text

@@ -1,0 +1,10 @@
+"""A randomized search for an order of steps that breaks the promises about revoked sessions.
+
+``scheduler`` lets one client at a time run from one step to the next; ``stepping`` makes each
+statement and each access to the cache a step; ``cache_time`` lets the cache's time pass and things
+happen to what it holds; ``operations`` is what clients do; ``promises`` knows what must hold, and
+``search`` draws a schedule from a seed and runs it. All of it on a real database and real Redis.
+
+Left out: what others do while a transaction is open. Statements from the first in a transaction to
+its commit are one step, since whoever waits for a lock in a database can't be scheduled.
+"""

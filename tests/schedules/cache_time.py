@@ -1,0 +1,92 @@
+"""The time of the cache, which can be moved, and what may happen to its keys.
+
+A copy, a ticket or a voucher lives as long as Redis says. Taking some of the time that a key has
+left is the same as letting that time pass.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, cast
+
+from django.core.cache import BaseCache
+
+from django_sessionkit.conf import conf
+from django_sessionkit.copies.slots import copy_key, data_key, voucher_key
+
+#: How many times time passes in a lease.
+TICKS = 4
+
+#: KEYS: all. ARGV: ms that pass. What has none left is deleted.
+_PASS = """
+for _, key in ipairs(KEYS) do
+  local left = redis.call('PTTL', key)
+  if left > 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
+end
+"""
+
+
+class CacheTime:
+    """Time for the keys of some sessions, counted in ticks."""
+
+    def __init__(self, cache: BaseCache) -> None:
+        self._cache = cache
+        self._client: Any = cast(Any, cache).client.get_client()
+        self._pass = self._client.register_script(_PASS)
+        self.start()
+
+    def start(self) -> None:
+        """Forget the sessions, and start from tick 0."""
+        self.now = 0
+        self._keys: dict[uuid.UUID, list[str]] = {}
+        self._snapshot: list[tuple[str, bytes, int]] | None = None
+        self._taken_at = 0
+
+    def watch(self, public_id: uuid.UUID) -> None:
+        """Let time pass for this session too."""
+        make_key = self._cache.make_key
+        keys = (copy_key(public_id), data_key(public_id), voucher_key(public_id))
+        self._keys[public_id] = [make_key(key) for key in keys]
+
+    def tick(self) -> None:
+        self.now += 1
+        self._pass(keys=self._all(), args=[conf.lease * 1000 // TICKS])
+
+    def held(self, public_id: uuid.UUID) -> list[bytes | None]:
+        """Return what lies there: a copy, data, a voucher."""
+        held: list[bytes | None] = self._client.mget(self._keys[public_id])
+        return held
+
+    def evict(self, public_id: uuid.UUID) -> None:
+        """Delete what can be had again: a copy or a voucher, or the ticket for one."""
+        copy, _, voucher = self._keys[public_id]
+        self._client.delete(copy, voucher)
+
+    def lose(self, public_id: uuid.UUID) -> None:
+        """Delete the data, which lie nowhere else."""
+        self._client.delete(self._keys[public_id][1])
+
+    def take_snapshot(self) -> None:
+        self._taken_at = self.now
+        self._snapshot = [
+            (key, held, self._client.pttl(key))
+            for key in self._all()
+            if (held := self._client.get(key)) is not None
+        ]
+
+    def restore_snapshot(self) -> bool:
+        """Put back what was there, but for what has expired meanwhile; False if there is none."""
+        if self._snapshot is None:
+            return False
+        passed = (self.now - self._taken_at) * (conf.lease * 1000 // TICKS)
+        self._client.delete(*self._all())
+        for key, held, left in self._snapshot:
+            if left > passed:
+                self._client.set(key, held, px=left - passed)
+        return True
+
+    def clean(self) -> None:
+        self._client.delete(*self._all())
+
+    def _all(self) -> list[str]:
+        return [key for keys in self._keys.values() for key in keys]

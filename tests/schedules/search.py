@@ -1,0 +1,151 @@
+"""Drawing schedules from seeds, and running them."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+from django.core.cache import caches
+
+from django_sessionkit.backends import cache, cached_db
+from django_sessionkit.copies.format import HEAD, STAMP
+from tests.engines import Engine
+from tests.schedules.cache_time import CacheTime
+from tests.schedules.operations import CUT_OFF, Operations
+from tests.schedules.promises import Promises
+from tests.schedules.scheduler import Scheduler
+from tests.schedules.stepping import Stepping, step_at_statements
+
+CLIENTS = "ABCD"
+
+#: How often each operation is drawn.
+OPERATIONS: Mapping[str, int] = {
+    "load": 6,
+    "save": 5,
+    "save twice": 1,
+    "renew": 1,
+    "replace the key": 2,
+    "sign in": 2,
+    "revoke": 2,
+    "delete a queryset": 1,
+    "delete an instance": 1,
+    "log out": 1,
+    "time passes": 1,
+    "evict": 1,
+}
+#: And where the data lie in the cache alone.
+LOSSES: Mapping[str, int] = {"lose the data": 1}
+#: And in the schedules in which the cache fails.
+FAULTS: Mapping[str, int] = {
+    f"load{CUT_OFF}": 1,
+    f"save{CUT_OFF}": 2,
+    f"replace the key{CUT_OFF}": 1,
+    f"revoke{CUT_OFF}": 2,
+    "time passes": 5,
+    "take a snapshot": 1,
+    "restore the snapshot": 1,
+}
+ONE_IN_WITH_FAULTS = 4
+#: Of a hundred sessions.
+SIGNED_IN = 70
+
+
+class Violation(AssertionError):  # noqa: N818 - what was found
+    """A schedule has broken a promise."""
+
+
+class Search:
+    """Runs schedules of an engine, each drawn from its seed alone."""
+
+    def __init__(self, engine: Engine, scheduler: Scheduler, time: CacheTime) -> None:
+        self._engine = engine
+        self._scheduler = scheduler
+        self._time = time
+        self._promises: Promises | None = None
+
+    def run(self, seed: int) -> list[str]:
+        """Run the schedule of this seed; return its trace.
+
+        Raises:
+            Violation: with the seed, the trace and what was broken.
+        """
+        draw = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        is_signed_in = draw.randrange(100) < SIGNED_IN
+        programs = draw_programs(draw, self._engine)
+        self._scheduler.start(seed)
+        self._time.start()
+        operations = Operations(self._engine, self._scheduler, self._time)
+        self._promises = operations.promises
+        try:
+            operations.begin(is_signed_in=is_signed_in)
+            self._scheduler.run(operations.run, programs)
+            operations.finish()
+        except Exception as error:
+            whose = "signed-in" if is_signed_in else "visitor's"
+            steps = "\n  ".join(self._trace())
+            raise Violation(f"{error!r}\nSeed {seed}, a {whose} session:\n  {steps}") from error
+        finally:
+            self._time.clean()
+        return self._trace()
+
+    def first_violation(self, seeds: range) -> tuple[int, Violation] | None:
+        """Return the first seed that breaks a promise, and how; None if none does."""
+        for seed in seeds:
+            try:
+                self.run(seed)
+            except Violation as violation:
+                return seed, violation
+        return None
+
+    def see(self, name: str, public_id: uuid.UUID, result: Any) -> None:
+        """Look at what a client has got from the cache."""
+        if name == "fetch" and result.raw is not None and self._promises is not None:
+            version = STAMP.unpack(result.raw[HEAD - STAMP.size : HEAD])[0]
+            self._promises.check_version(public_id, version)
+
+    def _trace(self) -> list[str]:
+        return [f"{client}: {step}" for client, step in self._scheduler.trace]
+
+
+def draw_programs(draw: random.Random, engine: Engine) -> list[list[str]]:
+    """Return what two to four clients do, one to four operations each."""
+    has_faults = draw.randrange(ONE_IN_WITH_FAULTS) == 0
+    losses = {} if engine.data_in_row else LOSSES
+    weights = {**OPERATIONS, **losses, **(FAULTS if has_faults else {})}
+    names, chances = list(weights), list(weights.values())
+    return [
+        draw.choices(names, chances, k=draw.randint(1, 4))
+        for _ in range(draw.randint(2, len(CLIENTS)))
+    ]
+
+
+@contextmanager
+def searching(engine: Engine) -> Iterator[Search]:
+    """Give a search, with threads and connections for its schedules."""
+    assert engine.cache_alias is not None
+    scheduler = Scheduler(CLIENTS, lambda: step_at_statements(scheduler))
+    search = Search(engine, scheduler, CacheTime(caches[engine.cache_alias]))
+    with ExitStack() as stack:
+        stack.enter_context(stepping_cache(cached_db, "copies_in", scheduler, search))
+        stack.enter_context(stepping_cache(cache, "data_in", scheduler, search))
+        stack.enter_context(scheduler)
+        yield search
+
+
+@contextmanager
+def stepping_cache(
+    module: ModuleType, name: str, scheduler: Scheduler, search: Search
+) -> Iterator[None]:
+    """Make each access to the cache a step, for the engine in ``module``."""
+    real = getattr(module, name)
+
+    def wrapped(*args: Any) -> Stepping:
+        return Stepping(real(*args), scheduler, search.see)
+
+    with mock.patch.object(module, name, wrapped):
+        yield

@@ -1,0 +1,64 @@
+"""Making steps of what clients do: each statement on sessions, each access to the cache."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.db import connection
+
+from django_sessionkit.exceptions import CacheUnreachable
+from tests.interleaving import TABLE
+from tests.schedules.scheduler import Scheduler
+
+
+def step_at_statements(scheduler: Scheduler) -> None:
+    """Make each statement of this thread's connection a step, from now on."""
+
+    def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        client = scheduler.running
+        if client is not None and TABLE in sql:
+            verb = sql.split(maxsplit=1)[0]
+            is_inside = client.in_transaction and connection.in_atomic_block
+            client.in_transaction = connection.in_atomic_block
+            if is_inside:
+                scheduler.note(verb)
+            else:
+                scheduler.step(verb)
+        return execute(sql, params, many, context)
+
+    connection.execute_wrappers.append(wait)
+
+
+class Stepping:
+    """What ``copies_in()`` or ``data_in()`` has returned, each call of which is a step."""
+
+    def __init__(
+        self, real: Any, scheduler: Scheduler, see: Callable[[str, uuid.UUID, Any], None]
+    ) -> None:
+        self._real = real
+        self._scheduler = scheduler
+        self._see = see
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._call, name)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        client = self._scheduler.running
+        if client is None:
+            return getattr(self._real, name)(*args, **kwargs)
+        client.in_transaction = False
+        chance = self._scheduler.random.random() if client.is_cut_off else 1.0
+        client.has_missed |= chance < 0.5
+        if chance < 0.25:
+            self._scheduler.step(f"{name}, which is lost")
+            raise CacheUnreachable("The question was lost.")
+        self._scheduler.step(name)
+        result = getattr(self._real, name)(*args, **kwargs)
+        if chance < 0.5:
+            self._scheduler.note("the answer is lost")
+            raise CacheUnreachable("The answer was lost.")
+        self._see(name, args[0], result)
+        return result

@@ -75,6 +75,7 @@ class AbstractSession(models.Model):
 
     #: What lies in a cache for this session, where an engine has read or written that.
     entry: Any = None
+    entry_data: dict[str, Any]
 
     objects = models.Manager.from_queryset(SessionQuerySet)()
 

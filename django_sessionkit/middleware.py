@@ -90,16 +90,15 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return super().process_response(request, response)
         depends_on_cookie = session.accessed
         if _wants_saving(session, response):
-            session._get_session()
-            if not session.is_empty():
-                try:
+            try:
+                session._get_session()
+                if not session.is_empty():
                     session.save()
-                except UpdateError:
-                    _log_dropped(request)
-                except CacheUnreachable:
-                    return _unavailable()
-                else:
                     _set_cookie(session, response)
+            except UpdateError:
+                _log_dropped(request)
+            except CacheUnreachable:
+                return _unavailable()
         elif response.status_code < 500 and session.lease_has_run_out():
             session.renew_lease()
         return _finish(request, response, depends_on_cookie)
@@ -111,16 +110,15 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return await sync_to_async(super().process_response)(request, response)
         depends_on_cookie = session.accessed
         if _wants_saving(session, response):
-            await session._aget_session()
-            if not session.is_empty():
-                try:
+            try:
+                await session._aget_session()
+                if not session.is_empty():
                     await session.asave()
-                except UpdateError:
-                    _log_dropped(request)
-                except CacheUnreachable:
-                    return _unavailable()
-                else:
                     _set_cookie(session, response)
+            except UpdateError:
+                _log_dropped(request)
+            except CacheUnreachable:
+                return _unavailable()
         elif response.status_code < 500 and session.lease_has_run_out():
             await session.arenew_lease()
         return _finish(request, response, depends_on_cookie)

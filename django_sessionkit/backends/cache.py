@@ -121,6 +121,13 @@ class SessionStore(CopiedStore):
         may_fill = self._may_fill()
         with self._reached():
             read = self._data.read(key.public_id, wants_ticket=may_fill)
+        try:
+            return self._found(read, key, may_fill)
+        except BadEntry as error:
+            _log_foreign(key, error)
+            return None
+
+    def _found(self, read: Read, key: SplitKey, may_fill: bool) -> AbstractSession | None:
         entry = self._entry(read.raw, key)
         if entry is None or entry.kind is Kind.RETIRED:
             self._is_superseded = entry is not None and key.proves(entry.secret_hash)
@@ -138,13 +145,12 @@ class SessionStore(CopiedStore):
         if entry.user != _user_of(row):
             logger.warning("The data of session %s are not those of its user.", key)
             return None
-        row.entry = entry
         if may_fill and read.ticket is not None and entry.secret_hash == bytes(row.secret_hash):
             with self._reached():
                 voucher = pack_voucher(entry, key.public_id, row.expire_date, row.pk)
                 self._data.vouch(key.public_id, read.ticket, voucher)
         self._owes_copy = bool(conf.lease) and not may_fill
-        return row
+        return self._put(entry, row)
 
     def _entry(self, raw: bytes | None, key: SplitKey) -> Entry | None:
         """Return what ``raw`` is, if that is a session that goes on.
@@ -156,7 +162,7 @@ class SessionStore(CopiedStore):
         try:
             entry = unpack(raw, key.public_id)
         except BadEntry as error:
-            logger.warning("What lies in the cache for session %s is not its data: %s", key, error)
+            _log_foreign(key, error)
             return None
         is_known = entry.kind in (Kind.DATA, Kind.VISITOR, Kind.RETIRED)
         return entry if is_known and entry.expire_date > timezone.now() else None
@@ -167,10 +173,10 @@ class SessionStore(CopiedStore):
             secret_hash=entry.secret_hash,
             expire_date=entry.expire_date,
         )
-        row.entry = entry
         # Nobody is signed in without a row.
-        is_sound = key.proves(row.secret_hash) and AUTH_USER_ID not in self._decoded(row)
-        return row if is_sound else None
+        if AUTH_USER_ID in self._put(entry, row).entry_data:
+            return None
+        return row if key.proves(entry.secret_hash) else None
 
     def _vouched_for(self, entry: Entry, read: Read, key: SplitKey) -> AbstractSession | None:
         """Return the row if a voucher confirms the key; what it does not tell is deferred."""
@@ -182,18 +188,16 @@ class SessionStore(CopiedStore):
             return None
         if expire_date <= timezone.now():
             return None
-        target = self.model._meta.get_field("user").target_field
         values = {
             "id": pk,
             "public_id": key.public_id,
             "secret_hash": entry.secret_hash,
-            "user_id": target.to_python(entry.user) if entry.user else None,
+            "user_id": self._user_id(entry),
             "expire_date": expire_date,
             "data": None,
         }
         row = self.model.from_db(self._rows().db, list(values), list(values.values()))
-        row.entry = entry
-        return row
+        return self._put(entry, row)
 
     def _has_replaced_key(self, row: AbstractSession | None) -> bool:
         return self._is_superseded or super()._has_replaced_key(row)
@@ -216,7 +220,7 @@ class SessionStore(CopiedStore):
 
     def _insert(self, data: dict[str, Any]) -> None:
         obj = self.create_model_instance(data)
-        obj.entry = self._entry_of(obj, data)
+        self._enter(obj, data)
         with self._reached():
             raw = obj.entry.pack(obj.public_id)
             if not self._data.create(obj.public_id, raw, _left(obj.entry)):
@@ -250,7 +254,7 @@ class SessionStore(CopiedStore):
             if entry is None or entry.kind is not Kind.VISITOR:
                 return
             theirs = self.model(public_id=old.public_id, expire_date=entry.expire_date)
-            theirs.entry = entry
+            self._put(entry, theirs)
             data = merge(
                 self._decoded(before), data, self._decoded(theirs), self.serializer().dumps
             )
@@ -285,9 +289,9 @@ class SessionStore(CopiedStore):
             if field.attname in obj.__dict__
             and obj.__dict__[field.attname] != base.__dict__.get(field.attname)
         }
-        difference = abs(changes.get("expire_date", base.expire_date) - base.expire_date)
+        delay = abs(obj.expire_date - base.expire_date)
         urgent = changes.keys() - LATER - {"expire_date"}
-        if not (urgent or difference > _tolerance() or self._has_row_lease_run_out()):
+        if not (urgent or delay > _tolerance(obj) or self._has_row_lease_run_out()):
             return False
         for name in ("id", "version", "data"):
             changes.pop(name, None)
@@ -307,7 +311,7 @@ class SessionStore(CopiedStore):
             obj = self.create_model_instance(data)
         finally:
             self._row = loaded
-        obj.entry = self._entry_of(obj, data)
+        self._enter(obj, data)
         with self._reached():
             swapped = self._data.swap(
                 obj.public_id,
@@ -323,9 +327,7 @@ class SessionStore(CopiedStore):
         has_other_key = entry is None or entry.secret_hash != bytes(obj.secret_hash)
         if entry is None or entry.kind is Kind.RETIRED or has_other_key:
             raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
-        theirs = copy.copy(base)
-        theirs.entry = entry
-        return theirs
+        return self._put(entry, copy.copy(base))
 
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
         if _is_visitors(row):
@@ -373,10 +375,11 @@ class SessionStore(CopiedStore):
             self._data.drop([key.public_id])
         return 1
 
-    def _entry_of(self, row: AbstractSession, data: dict[str, Any]) -> Entry:
-        """Return the entry for the data, to be packed for the row's session."""
+    def _enter(self, row: AbstractSession, data: dict[str, Any]) -> None:
+        """Give the row a new entry that holds the data."""
         has_row = AUTH_USER_ID in data or (row.entry is not None and not _is_visitors(row))
-        return Entry(
+        row.__dict__.pop("entry_data", None)
+        row.entry = Entry(
             kind=Kind.DATA if has_row else Kind.VISITOR,
             stamp=new_stamp(),
             expire_date=row.expire_date,
@@ -401,6 +404,10 @@ def _is_visitors(row: AbstractSession) -> bool:
     return row.entry is not None and row.entry.kind is Kind.VISITOR
 
 
+def _log_foreign(key: SplitKey, why: object) -> None:
+    logger.warning("What lies in the cache for session %s is not its data: %s", key, why)
+
+
 def _user_of(row: AbstractSession) -> str:
     return "" if row.user_id is None else str(row.user_id)
 
@@ -410,12 +417,13 @@ def _left(entry: Entry) -> float:
     return (entry.expire_date - timezone.now()).total_seconds()
 
 
-def _tolerance() -> timedelta:
-    """Return how far the end of the row may lie behind that of the data.
+def _tolerance(row: AbstractSession) -> timedelta:
+    """Return how far the end of the row may lie from that of the data.
 
-    Every save moves the end, and the row follows once a lease.
+    Every save moves the end, and the row follows once a lease; sooner where a session is short.
     """
-    return timedelta(seconds=2 * conf.lease + 1)
+    left = row.expire_date - timezone.now()
+    return min(timedelta(seconds=2 * conf.lease + 1), left / 20)
 
 
 def _tries() -> Iterator[int]:

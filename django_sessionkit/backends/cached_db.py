@@ -136,18 +136,16 @@ class SessionStore(CopiedStore):
         """
         if not key.proves(entry.secret_hash) or entry.expire_date <= timezone.now():
             return None
-        target = self.model._meta.get_field("user").target_field
         values = {
             "id": entry.pk,
             "public_id": key.public_id,
             "secret_hash": entry.secret_hash,
-            "user_id": target.to_python(entry.user) if entry.user else None,
+            "user_id": self._user_id(entry),
             "expire_date": entry.expire_date,
             "version": entry.stamp,
         }
         row = self.model.from_db(self._rows().db, list(values), list(values.values()))
-        row.entry = entry
-        return row
+        return self._put(entry, row)
 
 
 def _log_foreign(key: SplitKey, why: object) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import BaseCache, caches
+from django.core.exceptions import ValidationError
 
 from django_sessionkit.backends import db
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
-from django_sessionkit.exceptions import CacheUnreachable
+from django_sessionkit.copies.format import Entry
+from django_sessionkit.exceptions import BadEntry, CacheUnreachable
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import in_transaction, is_touched
 
@@ -67,14 +69,45 @@ class CopiedStore(db.SessionStore):
         """
         return bool(conf.lease) and not in_transaction(self._rows().db)
 
+    def _put(self, entry: Entry, row: AbstractSession) -> AbstractSession:
+        """Return the row with the entry that it was made from, or that is of it.
+
+        Raises BadEntry if the data cannot be read: SESSION_SERIALIZER may be another by now.
+        """
+        row.entry = entry
+        row.entry_data = self._load_data(entry)
+        return row
+
+    def _user_id(self, entry: Entry) -> Any:
+        """Return the primary key of the entry's user, or None.
+
+        Raises BadEntry if it does not fit the user model of today.
+        """
+        if not entry.user:
+            return None
+        target = self.model._meta.get_field("user").target_field
+        try:
+            return target.to_python(entry.user)
+        except (ValidationError, TypeError, ValueError, OverflowError) as error:
+            raise BadEntry("Its user does not fit AUTH_USER_MODEL.") from error
+
     def _decoded(self, row: AbstractSession) -> dict[str, Any]:
         # Where a save has followed, the row's own data are the newer.
         if row.entry is None or row.__dict__.get("data") is not None:
             return super()._decoded(row)
+        # Once: whoever gets them may change them.
+        data: dict[str, Any] | None = row.__dict__.pop("entry_data", None)
+        return self._load_data(row.entry) if data is None else data
+
+    def _load_data(self, entry: Entry) -> dict[str, Any]:
         # Its MAC has been checked, so nobody else has written it.
-        if self._encodes_by_itself():
-            return self.decode(row.entry.data.decode())
-        data: dict[str, Any] = self.serializer().loads(row.entry.data)
+        try:
+            if self._encodes_by_itself():
+                return self.decode(entry.data.decode())
+            data: dict[str, Any] = self.serializer().loads(entry.data)
+        except Exception as error:
+            # As in Django's decode(): a serializer may raise anything.
+            raise BadEntry(f"Its data cannot be read: {error!r}") from error
         return data
 
     def _to_bytes(self, data: dict[str, Any]) -> bytes:

@@ -98,6 +98,10 @@ class GenericData:
             if held[HEAD - STAMP.size : HEAD] != STAMP.pack(stamp):
                 return Swapped(theirs=held)
             self._slots.cache.set(key, raw, _life(seconds))
+            if self._slots.cache.get(key) != raw:
+                # Memcached drops what is too big for it, and what was there before.
+                self._slots.cache.set(key, held, _life(seconds))
+                raise CacheUnreachable(f"The cache refused {len(raw)} bytes.")
         if unvouch:
             self.unvouch([public_id])
         return Swapped(is_done=True)

@@ -24,9 +24,9 @@ from django_sessionkit.copies.slots import Fetched, Read, Swapped, copy_key, dat
 from django_sessionkit.exceptions import CacheUnreachable
 
 try:
-    from redis.exceptions import NoScriptError, RedisError
+    from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 except ImportError:  # the extra "redis" is not installed, and nothing here is called
-    NoScriptError = RedisError = CacheUnreachable  # type: ignore[assignment,misc]
+    NoScriptError = RedisClusterException = RedisError = CacheUnreachable  # type: ignore[assignment,misc]
 
 TICKET = b"T"
 #: How many keys one round trip takes away.
@@ -148,7 +148,7 @@ class RedisKeys:
         try:
             # No replica: it may lag behind a revoke.
             yield cast(Any, self.cache).client.get_client(write=True)
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             raise CacheUnreachable(f"Redis: {error}") from error
 
     def delete(self, keys: Collection[str]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import pytest
+from django.core.management import call_command
 
 from django_sessionkit import registry
+from django_sessionkit.models import Session
 from tests.browsers import both_ways
 from tests.faults.sites import LEASE, signed_in, site
 from tests.redis_caches import single_cache
@@ -34,27 +37,92 @@ def test_what_is_stored_after_the_loss_is_there(redis_server: RedisServer, is_as
         assert (data["cat"], data["dog"]) == ("Tom", "Rex")
 
 
-#: After these the server takes nothing more.
-REFUSALS = {
-    "out of memory": [("CONFIG", "SET", "maxmemory", "1")],
-    "read only": [("REPLICAOF", "127.0.0.1", "1")],
-    "password changed": [
-        ("CONFIG", "SET", "requirepass", "changed"),
-        ("CLIENT", "KILL", "TYPE", "normal"),
-    ],
-}
+@both_ways
+def test_without_a_row_of_the_data_the_session_ends_cleanly(
+    redis_server: RedisServer, is_async: bool
+) -> None:
+    with site("cache", single_cache(redis_server)):
+        browser = signed_in(is_async=is_async)
+        other = signed_in("bob", is_async=is_async)
+        redis_server.ask("FLUSHALL")
+        other.get("/login/bob/")
+        for path in ("/read/", "/whoami/"):
+            assert browser.get(path).status_code == 200
+            assert not browser.cookie_was_touched
+        assert browser.get("/whoami/").content == b""
+        assert Session.objects.count() == 3
+        call_command("clearsessions")
+        assert [str(row.user) for row in Session.objects.all()] == ["bob"]
+        assert other.get("/whoami/").content == b"bob"
+        browser.get("/login/alice/")
+        assert browser.get("/whoami/").content == b"alice"
 
 
 @both_ways
-@pytest.mark.parametrize("commands", REFUSALS.values(), ids=REFUSALS.keys())
+def test_what_a_request_in_flight_stores_revives_no_session_whose_data_are_lost(
+    redis_server: RedisServer, is_async: bool
+) -> None:
+    with site("cache", single_cache(redis_server)):
+        browser = signed_in(is_async=is_async)
+        response = browser.get("/set/dog/Rex/", meanwhile=lambda: redis_server.ask("FLUSHALL"))
+        assert response.status_code == 200
+        assert not browser.cookie_was_touched
+        assert browser.data() == {}
+        assert redis_server.ask("DBSIZE") == 0
+
+
+def test_clearsessions_removes_no_row_while_the_cache_is_down(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with site("cache", single_cache(redis_server)):
+        browser = signed_in()
+        redis_server.kill()
+        call_command("clearsessions")
+        assert "were not looked for" in caplog.text
+        redis_server.start()
+        assert browser.get("/whoami/").content == b"alice"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What makes the server refuse, and what makes it serve again."""
+
+    commands: list[tuple[str, ...]]
+    undo: list[tuple[str, ...]]
+
+    def begin(self, server: RedisServer) -> None:
+        self._send(server, self.commands)
+
+    def end(self, server: RedisServer) -> None:
+        self._send(server, self.undo)
+
+    def _send(self, server: RedisServer, commands: list[tuple[str, ...]]) -> None:
+        with server.client() as client:
+            for command in commands:
+                client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+REFUSALS = {
+    "out of memory": Refusal(
+        [("CONFIG", "SET", "maxmemory", "1")], [("CONFIG", "SET", "maxmemory", "0")]
+    ),
+    "read only": Refusal([("REPLICAOF", "127.0.0.1", "1")], [("REPLICAOF", "NO", "ONE")]),
+    "password changed": Refusal(
+        [("CONFIG", "SET", "requirepass", "changed"), ("CLIENT", "KILL", "TYPE", "normal")],
+        [("AUTH", "changed"), ("CONFIG", "SET", "requirepass", "")],
+    ),
+}
+each_refusal = pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+
+
+@both_ways
+@each_refusal
 def test_a_cache_that_refuses_is_passed_by(
-    redis_server: RedisServer, commands: list[tuple[str, ...]], is_async: bool
+    redis_server: RedisServer, refusal: Refusal, is_async: bool
 ) -> None:
     with site("cached_db", single_cache(redis_server)):
         browser = signed_in(is_async=is_async)
-        with redis_server.client() as client:
-            for command in commands:
-                client.execute_command(*command)  # type: ignore[no-untyped-call]
+        refusal.begin(redis_server)
         assert browser.get("/set/dog/Rex/").status_code == 200
         # Until then, a cache that can be read shows the copy from before.
         time.sleep(LEASE)
@@ -66,3 +134,19 @@ def test_a_cache_that_refuses_is_passed_by(
         for each in (browser, newcomer):
             registry.revoke(each.row)
             assert each.get("/whoami/").content == b""
+
+
+@both_ways
+@each_refusal
+def test_with_the_data_in_a_cache_that_refuses_nobody_is_forgotten(
+    redis_server: RedisServer, refusal: Refusal, is_async: bool
+) -> None:
+    with site("cache", single_cache(redis_server)):
+        browser = signed_in(is_async=is_async)
+        refusal.begin(redis_server)
+        assert browser.get("/set/dog/Rex/").status_code == 503
+        assert not browser.cookie_was_touched
+        refusal.end(redis_server)
+        data = browser.data()
+        assert (data["cat"], "dog" in data) == ("Tom", False)
+        assert browser.get("/whoami/").content == b"alice"

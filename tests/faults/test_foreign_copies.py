@@ -1,4 +1,4 @@
-"""Bytes under our keys that we did not put there, or put there for another session."""
+"""Bytes where the copy of a row should lie that are none of ours, or of another session."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import override_settings
 
 from tests.browsers import both_ways
+from tests.faults.damages import DAMAGES
 from tests.faults.sites import signed_in, site
 from tests.redis_caches import single_cache
 from tests.redis_servers import RedisServer
@@ -18,20 +18,7 @@ pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 LEASE = 60  # the tests are over before it
 
-#: Makes of a copy what is none.
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "nothing": lambda copy: b"",
-    "garbage": lambda copy: b"\xff\x00garbage",
-    "a pickle": lambda copy: b"\x80\x05K\x01.",
-    "truncated at the end": lambda copy: copy[:-1],
-    "truncated to the head": lambda copy: copy[:10],
-    "truncated to two bytes": lambda copy: copy[:2],
-    "prolonged": lambda copy: copy + b"\x00",
-    "changed at the end": lambda copy: copy[:-1] + bytes([copy[-1] ^ 1]),
-    "a later version": lambda copy: copy[:2] + b"\x7f" + b"\xff" * 7 + copy[10:],
-    "another kind": lambda copy: b"D" + copy[1:],
-    "an unknown format": lambda copy: copy[:1] + b"\xfe" + copy[2:],
-}
+each_damage = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 
 
 def only_key(server: RedisServer) -> bytes:
@@ -40,7 +27,7 @@ def only_key(server: RedisServer) -> bytes:
 
 
 @both_ways
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@each_damage
 def test_they_are_treated_as_absent_logged_and_overwritten(
     redis_server: RedisServer,
     caplog: pytest.LogCaptureFixture,
@@ -63,7 +50,7 @@ def test_they_are_treated_as_absent_logged_and_overwritten(
 
 
 @both_ways
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@each_damage
 def test_a_save_takes_them_away(
     redis_server: RedisServer, damage: Callable[[bytes], bytes], is_async: bool
 ) -> None:
@@ -106,7 +93,6 @@ def test_the_copy_of_another_session_is_not_believed(
     redis_server: RedisServer, is_async: bool
 ) -> None:
     with site("cached_db", single_cache(redis_server), LEASE):
-        User.objects.create_superuser("admin")
         admin = signed_in("admin", is_async=is_async)
         admins_key = only_key(redis_server)
         mallory = signed_in("mallory", is_async=is_async)

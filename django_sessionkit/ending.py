@@ -58,12 +58,15 @@ def end(
     reason: SessionEndReason,
     actor: AbstractBaseUser | AnonymousUser | None = None,
     public_ids: Collection[uuid.UUID] | None = None,
+    or_gone: bool = False,
 ) -> EndedCount:
     """Delete the ``chosen`` rows and, after commit, take their copies back and say so.
 
     If nobody listens, nothing refers to sessions and there are no copies (or ``public_ids`` tells
     whose), that is one DELETE. Else the rows are read under a lock first, so that each is
     announced once, and none that stays; what refers to them is treated as its ``on_delete`` says.
+    With ``or_gone`` the copies of all ``public_ids`` are taken back, even where there is no row:
+    whoever ended it may not have got that far yet.
     """
     if chosen.query.is_empty():
         return EndedCount(0)
@@ -71,37 +74,42 @@ def end(
     # A copy ends by itself when its session expires.
     has_copies = reason != SessionEndReason.EXPIRED and engine_has_copies()
     is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
-    recall = Recall(public_ids or ())
+    recall = Recall(public_ids if public_ids and or_gone else ())
     must_read = is_referred_to or session_ended.has_listeners(model)
     if must_read or (has_copies and public_ids is None):
         # If nobody has to be told about them, it does without their columns.
         rows = chosen if must_read else chosen.only("pk", "public_id")
-        act = partial(_end_locked, rows.order_by("pk"), is_referred_to, recall, reason, actor)
+        # More of them may be added meanwhile, and those must be known to us too.
+        may_grow = public_ids is None and reason != SessionEndReason.EXPIRED
+        act = partial(
+            _end_locked, rows.order_by("pk"), is_referred_to, may_grow, recall, reason, actor
+        )
+    elif has_copies:
+        act = partial(_end_unread, chosen.order_by(), public_ids or (), recall)
     else:
-        act = partial(_end_unread, chosen.order_by(), recall if has_copies else None)
+        act = partial(chosen.order_by()._raw_delete, using)
     count = again_after_races(act, using)
     return EndedCount(count, recall) if has_copies else EndedCount(count)
 
 
-def _end_unread(chosen: SessionQuerySet, recall: Recall | None) -> int:
+def _end_unread(chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall: Recall) -> int:
     count = chosen._raw_delete(chosen.db)
-    if recall:
-        # Also of what was gone already: whoever ended it may not have got that far yet.
-        recall.schedule(chosen.db)
+    if count:
+        recall.public_ids.update(public_ids)
+    recall.schedule(chosen.db)
     return count
 
 
 def _end_locked(
     chosen: SessionQuerySet,
     is_referred_to: bool,
+    may_grow: bool,
     recall: Recall,
     reason: SessionEndReason,
     actor: AbstractBaseUser | AnonymousUser | None,
 ) -> int:
     using = chosen.db
     ended: list[AbstractSession] = []
-    # More of them may be added meanwhile, and those must be known to us too.
-    may_grow = not recall.public_ids and reason != SessionEndReason.EXPIRED
     with transaction.atomic(using=using):
         if not connections[using].features.has_select_for_update:
             # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.

@@ -103,7 +103,7 @@ def revoke(
     if handle is None:
         return EndedCount(0)
     rows = sessions().filter(public_id=handle)
-    return end(rows, reason=reason, actor=actor, public_ids=[handle])
+    return end(rows, reason=reason, actor=actor, public_ids=[handle], or_gone=True)
 
 
 async def arevoke(
@@ -128,7 +128,7 @@ def revoke_sessions(
     for start in range(0, len(handles), BATCH):
         batch = handles[start : start + BATCH]
         rows = sessions().filter(public_id__in=batch)
-        total += end(rows, reason=reason, actor=actor, public_ids=batch)
+        total += end(rows, reason=reason, actor=actor, public_ids=batch, or_gone=True)
     return total
 
 

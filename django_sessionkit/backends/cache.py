@@ -364,12 +364,17 @@ class SessionStore(CopiedStore):
             self._data.unvouch([row.public_id])
 
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
-        row = self._row
-        if row is None or row.public_id != key.public_id:
-            row = type(self)(key.session_key)._find(key)
-        if row is not None and not _is_visitors(row):
+        if (row := self._row) is not None and row.public_id == key.public_id:
+            entry = row.entry
+        else:
+            with self._reached():
+                read = self._data.read(key.public_id, wants_ticket=False)
+            entry = self._entry(read.raw, key)
+        if entry is None or entry.kind is Kind.RETIRED:
+            return 0
+        if entry.kind is Kind.DATA:
             return super()._end(key, reason, actor)
-        if row is None or not key.proves(row.secret_hash):
+        if not key.proves(entry.secret_hash):
             return 0
         with self._reached():
             self._data.drop([key.public_id])

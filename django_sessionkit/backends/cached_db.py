@@ -18,6 +18,7 @@ from django.core.cache import caches
 from django.utils import timezone
 
 from django_sessionkit.backends.copied import CopiedStore
+from django_sessionkit.backends.saving import MergingStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies import copies_in
@@ -30,7 +31,7 @@ from django_sessionkit.recall import Recall, in_transaction
 logger = logging.getLogger("django_sessionkit")
 
 
-class SessionStore(CopiedStore):
+class SessionStore(CopiedStore, MergingStore):
     """A session in one row, read from a copy while that has its lease."""
 
     def __init__(self, session_key: str | None = None) -> None:

@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import ValidationError
 
-from django_sessionkit.backends import db
+from django_sessionkit.backends.server import ServerStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies.format import Entry
@@ -21,7 +21,7 @@ from django_sessionkit.recall import in_transaction, is_touched
 logger = logging.getLogger("django_sessionkit")
 
 
-class CopiedStore(db.SessionStore):
+class CopiedStore(ServerStore):
     """A store that believes a cache for a lease. SESSION_CACHE_ALIAS names the cache."""
 
     def __init__(self, session_key: str | None = None) -> None:

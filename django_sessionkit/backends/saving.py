@@ -7,24 +7,21 @@ meanwhile: then the row is read again and both changes are merged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
 from django.db.models import F
 
-from django_sessionkit.backends.base import AUTH_PREFIX
-from django_sessionkit.backends.rows import RowStore
+from django_sessionkit.backends.server import ServerStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.exceptions import SessionGone
-from django_sessionkit.merge import merge
 from django_sessionkit.races import again_after_races, lost_a_race
 
 OPTIMISTIC_TRIES = 3
 
 
-class MergingStore(RowStore):
+class MergingStore(ServerStore):
     """A store that saves over the version it has loaded, and merges where that has moved on."""
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -123,30 +120,9 @@ class MergingStore(RowStore):
             raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
         return theirs
 
-    def _merge(
-        self, base: AbstractSession, mine: dict[str, Any], theirs: AbstractSession
-    ) -> dict[str, Any]:
-        # Decoded again: the view may have changed nested values of what was decoded at load.
-        before, after = self._decoded(base), self._decoded(theirs)
-        if _auth(before) != _auth(after):
-            # Somebody else's session by now, be it that nobody was signed in before.
-            raise SessionGone("Somebody signed in or out meanwhile.")
-        return merge(before, mine, after, self.serializer().dumps)
-
-    def _adopt(self, data: dict[str, Any]) -> None:
-        """Show in this store what was saved, so that its next save starts from there."""
-        cache = self._get_session()
-        if data is not cache:
-            cache.clear()
-            cache.update(data)
-
 
 def _differs(name: str, obj: AbstractSession, base: AbstractSession) -> bool:
     """Whether a column is to be written; not if neither has read it (Django's deferred fields)."""
     if name not in obj.__dict__:
         return False
     return name not in base.__dict__ or bool(obj.__dict__[name] != base.__dict__[name])
-
-
-def _auth(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if str(key).startswith(AUTH_PREFIX)}

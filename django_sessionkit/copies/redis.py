@@ -10,7 +10,6 @@ share a hash tag, so that it runs on a cluster too.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import uuid
 from collections.abc import Collection, Iterator
@@ -20,116 +19,18 @@ from typing import Any, cast
 from django.core.cache import BaseCache
 
 from django_sessionkit.copies.format import FORMAT, STAMP, Kind
+from django_sessionkit.copies.scripts import FETCH, FILL, READ, REPLACE, SWAP
 from django_sessionkit.copies.slots import Fetched, Read, Swapped, copy_key, data_key, voucher_key
 from django_sessionkit.exceptions import CacheUnreachable
 
 try:
-    from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+    from redis.exceptions import RedisClusterException, RedisError
 except ImportError:  # the extra "redis" is not installed, and nothing here is called
-    NoScriptError = RedisClusterException = RedisError = CacheUnreachable  # type: ignore[assignment,misc]
+    RedisClusterException = RedisError = CacheUnreachable  # type: ignore[assignment,misc]
 
 TICKET = b"T"
 #: How many keys one round trip takes away.
 KEYS_A_TRIP = 1000
-
-
-class Script:
-    """A Lua script, sent in full only to a server that does not know it yet."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source.encode()
-        # What EVALSHA calls it by; nothing is protected by it.
-        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-
-    def run(self, client: Any, keys: list[str], arguments: list[bytes | int]) -> Any:
-        """Run it on the server that holds the keys."""
-        try:
-            return client.evalsha(self.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return client.eval(self.source, len(keys), *keys, *arguments)
-
-
-# 'held' is what lies under the key; what is not a string is as foreign as foreign bytes.
-_HELD = """
-local held = redis.pcall('GET', KEYS[1])
-if type(held) ~= 'string' then held = held and '' end
-"""
-_NUMBER = """
-local function number(entry)
-  local sum = 0
-  for place = 3, 10 do sum = sum * 256 + string.byte(entry, place) end
-  return sum
-end
-"""
-
-#: KEYS: copy. ARGV: ticket, its life in ms (0: take none), head of a copy, bytes that are no good.
-#: Returns the copy; 1 with the ticket taken; 2 the same over foreign bytes; 0 without a ticket.
-FETCH = Script(
-    _HELD
-    + """
-local foreign = 1
-if held then
-  if held ~= ARGV[4] and string.sub(held, 1, 2) == ARGV[3] then return held end
-  if string.sub(held, 1, 1) == 'T' then return 0 end
-  foreign = 2
-end
-if ARGV[2] == '0' then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return foreign
-"""
-)
-#: KEYS: copy or voucher. ARGV: ticket, entry. Puts the entry over the own ticket, with its life.
-FILL = Script(
-    _HELD
-    + """
-if held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
-return 1
-"""
-)
-#: KEYS: copy. ARGV: entry, head of a copy. An older copy is replaced, a ticket taken away.
-REPLACE = Script(
-    _HELD
-    + _NUMBER
-    + """
-if not held then return 0 end
-if string.sub(held, 1, 2) ~= ARGV[2] or #held < 10 then
-  redis.call('DEL', KEYS[1])
-elseif number(held) < number(ARGV[1]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
-end
-return 1
-"""
-)
-#: KEYS: data, voucher. ARGV: ticket, its life in ms (0: take none), heads of data and of a voucher.
-#: Returns the data, and the voucher or 1 for the ticket taken.
-READ = Script(
-    _HELD
-    + """
-if not held then return {} end
-if string.sub(held, 1, 2) ~= ARGV[3] then return {held} end
-local voucher = redis.pcall('GET', KEYS[2])
-if type(voucher) == 'string' then
-  if string.sub(voucher, 1, 2) == ARGV[4] then return {held, voucher} end
-  if string.sub(voucher, 1, 1) == 'T' then return {held} end
-end
-if ARGV[2] == '0' then return {held} end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return {held, 1}
-"""
-)
-#: KEYS: data, voucher. ARGV: stamp, entry, its life in ms, 1 to take the voucher away.
-#: Returns 1; 0 if there is nothing; else what lies there under another stamp.
-SWAP = Script(
-    _HELD
-    + """
-if not held then return 0 end
-if held ~= ARGV[2] and string.sub(held, 3, 10) ~= ARGV[1] then return held end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if ARGV[4] == '1' then redis.call('DEL', KEYS[2]) end
-return 1
-"""
-)
 
 
 class RedisKeys:

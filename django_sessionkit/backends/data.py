@@ -1,0 +1,218 @@
+"""Reading sessions whose data lie in a cache alone, and which a row vouches for."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+from django.core.cache import caches
+from django.utils import timezone
+
+from django_sessionkit.backends.copied import CopiedStore
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.conf import conf
+from django_sessionkit.copies import data_in
+from django_sessionkit.copies.format import (
+    Entry,
+    Kind,
+    new_stamp,
+    pack_voucher,
+    unpack,
+    unpack_voucher,
+)
+from django_sessionkit.copies.slots import Read, Swapped, data_key
+from django_sessionkit.exceptions import BadEntry, CacheUnreachable
+from django_sessionkit.keys import SplitKey
+
+logger = logging.getLogger("django_sessionkit")
+
+
+class DataStore(CopiedStore):
+    """A store that reads its data from the cache, and asks the row about them once a lease."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._data = data_in(self._cache, conf.lease)
+        # The key belongs to data that a login has retired.
+        self._is_superseded = False
+
+    @property
+    def cache_key(self) -> str | None:
+        key = SplitKey.parse(self.session_key)
+        return None if key is None else data_key(key.public_id)
+
+    @classmethod
+    def drop_copies(cls, public_ids: Collection[uuid.UUID]) -> bool:
+        """Delete the data of sessions that have ended; return False if the cache is down."""
+        try:
+            data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).drop(public_ids)
+        except CacheUnreachable as error:
+            logger.error(
+                "The cache did not answer; %d sessions that ended are believed for up to %d s "
+                "more: %s",
+                len(public_ids),
+                conf.lease,
+                error,
+            )
+            return False
+        return True
+
+    @classmethod
+    def lost(cls, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Return those whose data the cache has lost, which have ended thereby.
+
+        Raises CacheUnreachable if it does not answer.
+        """
+        return data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).missing(public_ids)
+
+    def exists(self, session_key: str | None) -> bool:
+        key = SplitKey.parse(session_key)
+        if key is None:
+            return False
+        row = type(self)(session_key)._find(key)
+        return row is not None and key.proves(row.secret_hash)
+
+    def _find(self, key: SplitKey) -> AbstractSession | None:
+        self._is_leased = self._owes_copy = self._is_superseded = False
+        may_fill = self._may_fill()
+        with self._reached():
+            read = self._data.read(key.public_id, wants_ticket=may_fill)
+        try:
+            return self._found(read, key, may_fill)
+        except BadEntry as error:
+            _log_foreign(key.public_id, error)
+            return None
+
+    def _found(self, read: Read, key: SplitKey, may_fill: bool) -> AbstractSession | None:
+        entry = self._entry(read.raw, key.public_id)
+        if entry is None or entry.kind is Kind.RETIRED:
+            self._is_superseded = entry is not None and key.proves(entry.secret_hash)
+            return None
+        if entry.kind is Kind.VISITOR:
+            row = self._visitor(entry, key)
+            self._is_leased = row is not None
+            return row
+        if self._may_believe(key) and (row := self._vouched_for(entry, read, key)) is not None:
+            self._is_leased = True
+            return row
+        row = super()._find(key)
+        if row is None or not key.proves(row.secret_hash):
+            return row
+        if entry.user != _user_of(row):
+            logger.warning("The data of session %s are not those of its user.", key)
+            return None
+        if may_fill and read.ticket is not None and entry.secret_hash == bytes(row.secret_hash):
+            with self._reached():
+                voucher = pack_voucher(entry, key.public_id, row.expire_date, row.pk)
+                self._data.vouch(key.public_id, read.ticket, voucher)
+        self._owes_copy = bool(conf.lease) and not may_fill
+        return self._put(entry, row)
+
+    def _entry(self, raw: bytes | None, public_id: uuid.UUID) -> Entry | None:
+        """Return what ``raw`` is, if that is a session that goes on.
+
+        What is not ours is left where it is: it may be this process that has the wrong SECRET_KEY.
+        """
+        if raw is None:
+            return None
+        try:
+            entry = unpack(raw, public_id)
+        except BadEntry as error:
+            _log_foreign(public_id, error)
+            return None
+        is_known = entry.kind in (Kind.DATA, Kind.VISITOR, Kind.RETIRED)
+        return entry if is_known and entry.expire_date > timezone.now() else None
+
+    def _visitor(self, entry: Entry, key: SplitKey) -> AbstractSession | None:
+        row = self.model(
+            public_id=key.public_id,
+            secret_hash=entry.secret_hash,
+            expire_date=entry.expire_date,
+        )
+        # Nobody is signed in without a row.
+        if AUTH_USER_ID in self._put(entry, row).entry_data:
+            return None
+        return row if key.proves(entry.secret_hash) else None
+
+    def _vouched_for(self, entry: Entry, read: Read, key: SplitKey) -> AbstractSession | None:
+        """Return the row if a voucher confirms the key; what it does not tell is deferred."""
+        if read.voucher is None or not key.proves(entry.secret_hash):
+            return None
+        try:
+            expire_date, pk = unpack_voucher(read.voucher, entry, key.public_id)
+        except BadEntry:
+            return None
+        if expire_date <= timezone.now():
+            return None
+        values = {
+            "id": pk,
+            "public_id": key.public_id,
+            "secret_hash": entry.secret_hash,
+            "user_id": self._user_id(entry),
+            "expire_date": expire_date,
+            "data": None,
+        }
+        row = self.model.from_db(self._rows().db, list(values), list(values.values()))
+        return self._put(entry, row)
+
+    def _has_replaced_key(self, row: AbstractSession | None) -> bool:
+        return self._is_superseded or super()._has_replaced_key(row)
+
+    def _goes_on(self, key: SplitKey) -> bool:
+        other = type(self)(key.session_key)
+        row = other._find(key)
+        return other._is_superseded or (row is not None and not is_visitors(row))
+
+    def _enter(self, row: AbstractSession, data: dict[str, Any]) -> None:
+        """Give the row a new entry that holds the data."""
+        has_row = AUTH_USER_ID in data or (row.entry is not None and not is_visitors(row))
+        row.__dict__.pop("entry_data", None)
+        row.entry = Entry(
+            kind=Kind.DATA if has_row else Kind.VISITOR,
+            stamp=new_stamp(),
+            expire_date=row.expire_date,
+            secret_hash=bytes(row.secret_hash),
+            user=_user_of(row),
+            data=self._to_bytes(data),
+        )
+
+    def _swap_entry(
+        self, public_id: uuid.UUID, stamp: int, entry: Entry, *, unvouch: bool = False
+    ) -> Swapped:
+        """Put the entry in place of the one under ``stamp``. See ``Data.swap()``."""
+        raw, seconds = entry.pack(public_id), seconds_left(entry)
+        with self._reached():
+            return self._data.swap(public_id, stamp, raw, seconds, unvouch=unvouch)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Note and say it when the cache does not answer."""
+        try:
+            yield
+        except CacheUnreachable as error:
+            self.is_unavailable = True
+            logger.error("The cache that holds the sessions did not answer: %s", error)
+            raise
+
+
+def is_visitors(row: AbstractSession) -> bool:
+    """Whether there is no row of it in the database."""
+    return row.entry is not None and row.entry.kind is Kind.VISITOR
+
+
+def seconds_left(entry: Entry) -> float:
+    """Return how many seconds the session has left; below 0 if it has ended."""
+    return (entry.expire_date - timezone.now()).total_seconds()
+
+
+def _log_foreign(public_id: uuid.UUID, why: object) -> None:
+    logger.warning("What lies in the cache for session %s is not its data: %s", public_id, why)
+
+
+def _user_of(row: AbstractSession) -> str:
+    return "" if row.user_id is None else str(row.user_id)

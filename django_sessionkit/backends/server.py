@@ -1,0 +1,190 @@
+"""What every engine does that keeps sessions on the server: starting, saving, ending them.
+
+``exists``, ``create``, ``save``, ``delete``, ``load`` and ``clear_expired`` have the async twins
+of Django's ``SessionBase``, which run the whole sync method in one thread hop; ``cycle_key`` and
+``flush`` have theirs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+from django.contrib.sessions.backends.base import CreateError
+
+from django_sessionkit import cleanup
+from django_sessionkit.backends.base import AUTH_PREFIX
+from django_sessionkit.backends.rows import RowStore
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.ending import end
+from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.keys import SplitKey
+from django_sessionkit.merge import merge
+from django_sessionkit.signals import SessionEndReason
+
+#: A new public id that is in use is a wonder; more than that many are a fault.
+CREATE_TRIES = 3
+
+
+class ServerStore(RowStore):
+    """A session that lies on the server, merged when requests overlap."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        # The session ended while this store held it, and nothing of it is saved any more.
+        self._is_gone = False
+        # It ended before this store flushed it: whoever was signed in is not signed in again.
+        self._has_lost_user = False
+
+    def exists(self, session_key: str | None) -> bool:
+        key = SplitKey.parse(session_key)
+        if key is None:
+            return False
+        stored = self._rows().filter(public_id=key.public_id).values_list("secret_hash", flat=True)
+        return any(key.proves(secret_hash) for secret_hash in stored)
+
+    def load(self) -> dict[str, Any]:
+        row = self._read()
+        if not hasattr(self, "_session_cache"):
+            self._remember(row)
+        elif row is None and self._row is not None:
+            # Loaded again, and it has ended meanwhile: the dictionary must not start another.
+            self._is_gone = True
+        # Else the row that the present dictionary was made from stays the base of its save.
+        return self._decoded(row) if row else {}
+
+    def create(self) -> None:
+        if self._had_user():
+            # Django leaves the old session as well. Ours is one, and revoked as one: a second,
+            # made of the data of the first, would outlive it.
+            self.cycle_key()
+            return
+        for _ in range(CREATE_TRIES):
+            self._session_key = self._get_new_session_key()
+            if self._must_not_start():
+                # No row; and save() will say so.
+                self._is_deferred = True
+                return
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+        raise CreateError("No unused session key was found.")
+
+    def save(self, must_create: bool = False) -> None:
+        if not must_create and not self._is_deferred and self.session_key is not None:
+            self._look_up()
+        if self._is_gone or self._must_not_start():
+            raise SessionGone("The session has ended.")
+        if self.session_key is None:
+            self.create()
+            return
+        data = self._get_session(no_load=must_create)
+        if self._has_lost_user and AUTH_USER_ID in data and not self._has_authenticated:
+            raise SessionGone("The session had ended before it was flushed.")
+        if must_create or self._is_deferred:
+            self._insert(data)
+            self._is_deferred = False
+        else:
+            self._update(data)
+        self.has_new_key = self._has_authenticated = self.is_retired = False
+
+    def delete(self, session_key: str | None = None) -> None:
+        if key := SplitKey.parse(session_key or self.session_key):
+            self._end(key, SessionEndReason.DELETED)
+
+    def flush(self) -> None:
+        key = None if self._is_deferred else SplitKey.parse(self.session_key)
+        had_user = self._had_user()
+        self.clear()
+        if key and not self._end(key, self.flush_reason, self.flush_actor):
+            self._is_stale = True
+            self._has_lost_user = had_user
+            self.is_retired = self._goes_on(key)
+        self.is_flushed = not self._is_stale
+        self._session_key = None
+        self._remember(None)
+        self._is_deferred = self._is_gone = self.has_new_key = False
+
+    async def aflush(self) -> None:
+        await sync_to_async(self.flush)()
+
+    def cycle_key(self) -> None:
+        self._get_session()
+        row, key = self._current_row(), SplitKey.parse(self.session_key)
+        new = SplitKey.generate(key.public_id if key else None)
+        if row is not None and self._replace_secret(row, new):
+            self._session_key = self._row_key = new.session_key
+        elif self._had_user():
+            # It ended while somebody was signed in, and is not revived.
+            self._is_gone = True
+        else:
+            self._session_key = self._get_new_session_key()
+            self._is_deferred, self._is_gone = True, False
+        self.has_new_key = True
+        self.modified = True
+
+    async def acycle_key(self) -> None:
+        await sync_to_async(self.cycle_key)()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        cleanup.clear_expired(cls.get_model_class())
+
+    def _must_not_start(self) -> bool:
+        """Whether a login elsewhere has replaced the key, and this is no login."""
+        return self.is_retired and not self._has_authenticated
+
+    def _look_up(self) -> None:
+        """Find the row to save over, where the dictionary was filled without being loaded."""
+        data = self._get_session()
+        if self.session_key is not None and self._current_row() is None:
+            # clear() does that; what is there is the base of the save.
+            self._remember(self._read())
+        if self.session_key is None and not data:
+            raise SessionGone("There is no such session, and nothing to start one with.")
+
+    def _goes_on(self, key: SplitKey) -> bool:
+        """Whether the session goes on under another key."""
+        return self._rows().filter(public_id=key.public_id).exists()
+
+    def _had_user(self) -> bool:
+        """Whether somebody was signed in in the row that this store has read or written."""
+        return self._row is not None and AUTH_USER_ID in self._decoded(self._row)
+
+    def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
+        """Delete the row that the key opens; return 0 if it opens none."""
+        rows = self._rows().filter(public_id=key.public_id, secret_hash=key.secret_hash)
+        return end(rows, reason=reason, actor=actor, public_ids=[key.public_id])
+
+    def _update(self, data: dict[str, Any]) -> None:
+        """Write ``data`` over what was loaded, merged with what others have saved since.
+
+        Raises SessionGone if the session has ended, or its key was replaced.
+        """
+        raise NotImplementedError
+
+    def _merge(
+        self, base: AbstractSession, mine: dict[str, Any], theirs: AbstractSession
+    ) -> dict[str, Any]:
+        # Decoded again: the view may have changed nested values of what was decoded at load.
+        before, after = self._decoded(base), self._decoded(theirs)
+        if _auth(before) != _auth(after):
+            # Somebody else's session by now, be it that nobody was signed in before.
+            raise SessionGone("Somebody signed in or out meanwhile.")
+        return merge(before, mine, after, self.serializer().dumps)
+
+    def _adopt(self, data: dict[str, Any]) -> None:
+        """Show in this store what was saved, so that its next save starts from there."""
+        cache = self._get_session()
+        if data is not cache:
+            cache.clear()
+            cache.update(data)
+
+
+def _auth(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if str(key).startswith(AUTH_PREFIX)}

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.test import override_settings
 from django_redis.pool import ConnectionFactory
 
+from django_sessionkit.copies import cluster as cluster_module
 from tests.redis_cluster import Cluster
 from tests.redis_sentinels import SERVICE, Sentinels
 from tests.redis_servers import RedisServer
@@ -55,10 +56,12 @@ def session_cache(entry: dict[str, Any], alias: str = "sessions") -> Iterator[No
     # django-redis keeps its pools by URL for the life of the process: other options would find
     # the pool of those that came first.
     pools = ConnectionFactory._pools
-    known = set(pools)
+    known, known_clusters = set(pools), set(cluster_module._clusters)
     try:
         with override_settings(CACHES=caches, SESSION_CACHE_ALIAS=alias):
             yield
     finally:
         for url in set(pools) - known:
             pools.pop(url).disconnect()
+        for key in set(cluster_module._clusters) - known_clusters:
+            cluster_module._clusters.pop(key).close()

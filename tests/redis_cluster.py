@@ -65,6 +65,12 @@ class Cluster:
         master.kill()
         return master
 
+    def pause_master(self, number: int = 0) -> RedisServer:
+        """Let that master hang, and return it."""
+        master = self.masters()[number]
+        master.pause()
+        return master
+
     def wait_until_ok(self, timeout: float = 20) -> float:
         """Wait until all nodes that run agree on running masters of all slots."""
         return wait_until(self._is_ok, "all nodes see all slots served", timeout)

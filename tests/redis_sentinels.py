@@ -87,6 +87,11 @@ class Sentinels:
         self.primary.kill()
         return self.primary
 
+    def pause_primary(self) -> RedisServer:
+        """Let the primary hang, and return it."""
+        self.primary.pause()
+        return self.primary
+
     def wait_for_failover(self, timeout: float = 20) -> float:
         """Wait until a replica has taken over and all sentinels say so; return the seconds."""
         return wait_until(self._has_failed_over, "another primary", timeout)

@@ -82,6 +82,7 @@ class RedisServer:
         self.port = quiet_port()
         self.options = {"save": "", "appendonly": "no", **options}
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_paused = False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -93,7 +94,7 @@ class RedisServer:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None
+        return self._process is not None and not self.is_paused
 
     @property
     def log(self) -> str:
@@ -141,12 +142,13 @@ class RedisServer:
         self._guard.stdin.close()
         self._guard.wait()
         self._process.wait()
-        self._process = None
+        self._process, self.is_paused = None, False
 
     def stop(self) -> None:
         """Let it end in order, which saves what its options say."""
         if self._process is None:
             return
+        self.resume()
         stop(self._process)
         self._guard.kill()  # the number of the process is no longer the server's
         self.kill()
@@ -154,9 +156,11 @@ class RedisServer:
     def pause(self) -> None:
         """Let it accept connections and answer nothing."""
         self._signal(signal.SIGSTOP)
+        self.is_paused = True
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
+        self.is_paused = False
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -33,6 +33,8 @@ class Person:
         self.answers: list[Answer] = []
         #: What went wrong, in words.
         self.losses: list[str] = []
+        #: Where an older number was found than was stored last.
+        self.stale: list[str] = []
         self._client = Client(raise_request_exception=False)
         self._last = 0
         self._expected = {"0"}
@@ -72,7 +74,7 @@ class Person:
         if AUTH_USER_ID not in data:
             self.losses.append("the session was lost")
         elif data["number"] not in self._expected:
-            self.losses.append(f"found {data['number']}, stored {self._expected}")
+            self.stale.append(f"found {data['number']}, stored {self._expected}")
         else:
             self._expected = {data["number"]}
 
@@ -128,3 +130,7 @@ class Traffic:
     @property
     def losses(self) -> list[str]:
         return [f"{person.name}: {loss}" for person in self.people for loss in person.losses]
+
+    @property
+    def stale(self) -> list[str]:
+        return [f"{person.name}: {loss}" for person in self.people for loss in person.stale]

@@ -1,0 +1,64 @@
+"""A Redis Cluster: it works, and the loss of a master in the middle of traffic loses nobody."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+
+from django_sessionkit import registry
+from django_sessionkit.models import Session
+from tests.browsers import both_ways
+from tests.faults.failovers import BOUND, FailOver
+from tests.faults.sites import each_engine, signed_in, site
+from tests.redis_caches import cluster_cache
+from tests.redis_cluster import Cluster
+
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+
+
+@both_ways
+@each_engine
+def test_sessions_are_read_saved_and_revoked_wherever_they_lie(
+    cluster: Cluster, kind: str, is_async: bool
+) -> None:
+    with site(kind, cluster_cache(cluster), lease=60):
+        browsers = [signed_in(f"user-{number}", is_async=is_async) for number in range(50)]
+        assert all(master.ask("DBSIZE") > 5 for master in cluster.masters())
+        for number, browser in enumerate(browsers):
+            browser.get(f"/set/number/{number}/")
+        for number, browser in enumerate(browsers):
+            assert browser.data()["number"] == str(number)
+        call_command("clearsessions", verbosity=0)
+        assert Session.objects.count() == len(browsers)
+        ended = registry.revoke(browsers[0].row)
+        assert (ended, ended.at_once) == (1, True)
+        ended = registry.revoke_everyone()
+        assert (ended, ended.at_once) == (len(browsers) - 1, True)
+        assert [master.ask("DBSIZE") for master in cluster.masters()] == [0, 0, 0]
+        assert all(browser.get("/whoami/").content == b"" for browser in browsers)
+
+
+def test_with_cached_db_nobody_notices_that_a_master_is_lost(cluster: Cluster) -> None:
+    with site("cached_db", cluster_cache(cluster)):
+        fail_over = FailOver(people=6, victims=8)
+        fail_over.run(cluster.kill_master, cluster.wait_until_ok)
+        assert fail_over.traffic.longest < BOUND
+        assert set(fail_over.traffic.statuses) == {200}
+
+
+def test_with_cached_db_nobody_notices_that_a_master_hangs(cluster: Cluster) -> None:
+    with site("cached_db", cluster_cache(cluster)):
+        fail_over = FailOver(people=6, victims=8)
+        fail_over.run(cluster.pause_master, cluster.wait_until_ok)
+        assert fail_over.traffic.longest < BOUND
+        assert set(fail_over.traffic.statuses) == {200}
+
+
+def test_with_cache_people_are_told_to_try_again_until_a_replica_has_taken_over(
+    cluster: Cluster,
+) -> None:
+    with site("cache", cluster_cache(cluster)):
+        fail_over = FailOver(people=6, victims=8)
+        fail_over.run(cluster.kill_master, cluster.wait_until_ok)
+        assert fail_over.traffic.longest < BOUND
+        assert set(fail_over.traffic.statuses) <= {200, 503}

@@ -1,0 +1,59 @@
+"""Redis with Sentinel: it works, and a failover in the middle of traffic loses nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_sessionkit import registry
+from tests.browsers import both_ways
+from tests.faults.failovers import BOUND, FailOver
+from tests.faults.sites import each_engine, signed_in, site
+from tests.redis_caches import sentinel_cache
+from tests.redis_sentinels import Sentinels
+
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+
+
+@both_ways
+@each_engine
+def test_sessions_are_read_saved_and_revoked(
+    sentinels: Sentinels, kind: str, is_async: bool
+) -> None:
+    with site(kind, sentinel_cache(sentinels)):
+        browser = signed_in(is_async=is_async)
+        assert sentinels.primary.ask("DBSIZE")
+        browser.get("/set/dog/Rex/")
+        assert browser.data()["dog"] == "Rex"
+        ended = registry.revoke(browser.row)
+        assert (ended, ended.at_once) == (1, True)
+        assert sentinels.primary.ask("DBSIZE") == 0
+        assert browser.get("/whoami/").content == b""
+
+
+@pytest.mark.parametrize("ignores_exceptions", [False, True], ids=["raising", "ignoring"])
+def test_with_cached_db_nobody_notices_that_another_server_takes_over(
+    sentinels: Sentinels, ignores_exceptions: bool
+) -> None:
+    with site("cached_db", sentinel_cache(sentinels, IGNORE_EXCEPTIONS=ignores_exceptions)):
+        fail_over = FailOver()
+        fail_over.run(sentinels.kill_primary, sentinels.wait_for_failover)
+        assert fail_over.traffic.longest < BOUND
+        assert set(fail_over.traffic.statuses) == {200}
+
+
+def test_with_cached_db_nobody_notices_that_the_primary_hangs(sentinels: Sentinels) -> None:
+    with site("cached_db", sentinel_cache(sentinels)):
+        fail_over = FailOver()
+        fail_over.run(sentinels.pause_primary, sentinels.wait_for_failover)
+        assert fail_over.traffic.longest < BOUND
+        assert set(fail_over.traffic.statuses) == {200}
+
+
+def test_with_cache_people_are_told_to_try_again_until_another_server_has_taken_over(
+    sentinels: Sentinels,
+) -> None:
+    with site("cache", sentinel_cache(sentinels)):
+        fail_over = FailOver()
+        fail_over.run(sentinels.kill_primary, sentinels.wait_for_failover)
+        assert fail_over.traffic.longest < BOUND
+        assert set(fail_over.traffic.statuses) == {200, 503}

@@ -41,6 +41,13 @@ class CopiedStore(ServerStore):
         """See cache_key."""
         return self.cache_key
 
+    def exists(self, session_key: str | None) -> bool:
+        key = SplitKey.parse(session_key)
+        if key is None:
+            return False
+        row = type(self)(session_key)._find(key)
+        return row is not None and key.proves(row.secret_hash)
+
     def lease_has_run_out(self) -> bool:
         return self._owes_copy or self._has_row_lease_run_out()
 

@@ -70,13 +70,6 @@ class DataStore(CopiedStore):
         """
         return data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).missing(public_ids)
 
-    def exists(self, session_key: str | None) -> bool:
-        key = SplitKey.parse(session_key)
-        if key is None:
-            return False
-        row = type(self)(session_key)._find(key)
-        return row is not None and key.proves(row.secret_hash)
-
     def _find(self, key: SplitKey) -> AbstractSession | None:
         self._is_leased = self._owes_copy = self._is_superseded = False
         may_fill = self._may_fill()

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from django.db import connection
 
 #: What the store of a signed-in session asks the database for, act by act: the queries' verbs.
 ROW_QUERIES: Mapping[str, Sequence[str]] = {
@@ -36,9 +37,10 @@ class Engine:
 
     ``cache_alias``: the cache that holds copies of the rows, or the data.
     ``data_in_row``: the row holds the session's data, so that it can be looked for there, and
-    each save is a statement.
+    each save is a statement; else the row's end and client follow once a lease.
     ``rows_for_visitors``: a session has a row before anybody signs in.
-    ``keeps_public_id_at_login``: so does a visitor's session when the visitor signs in.
+    ``keeps_public_id_at_login``: so does a visitor's session when the visitor signs in; else the
+    session of before goes on until the login's is saved.
     ``queries``: what each act costs, where it is not what it costs with rows alone.
     """
 
@@ -57,13 +59,34 @@ class Engine:
         """Return a bare store, made as Django makes it: from the session key alone."""
         return import_module(self.path).SessionStore(session_key)
 
+    @property
+    def lease_of_saves(self) -> int:
+        """A ``SESSIONKIT_LEASE`` with which each save writes the row's end and client."""
+        return 60 if self.data_in_row else 0
+
     def costs(self, *acts: str) -> list[str]:
         """Return the verbs of the queries on sessions that the acts make, one after the other."""
         queries = {**ROW_QUERIES, **self.queries}
         return [verb for act in acts for verb in queries[act]]
 
 
-ENGINES = (Engine("db", "django_sessionkit.backends.db"),)
+#: SQLite has no SELECT … FOR UPDATE; a write takes the lock instead.
+LOCK = ["UPDATE"] if connection.vendor == "sqlite" else []
+
+#: What a copy changes: inside the lease the row is not asked, and whose copies are to be taken
+#: back has to be read, under a lock, until nothing is left.
+COPY_QUERIES: Mapping[str, Sequence[str]] = {
+    "load in the lease": [],
+    "revoke a user's": ["BEGIN", *LOCK, "SELECT", "DELETE", "SELECT", "COMMIT"],
+}
+
+CACHED_DB = "django_sessionkit.backends.cached_db"
+
+ENGINES = (
+    Engine("db", "django_sessionkit.backends.db"),
+    Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES),
+    Engine("cached_db-locmem", CACHED_DB, cache_alias="default", queries=COPY_QUERIES),
+)
 
 
 def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:

@@ -158,6 +158,7 @@ def test_a_save_that_failed_halfway_can_be_repeated_without_loss(engine: Engine)
     assert stored(session_key) == {"one": 1, "mine": "x", "theirs": 1, "more": 1}
 
 
+@with_data_in_rows
 def test_what_a_transaction_took_back_is_stored_by_the_next_save(engine: Engine) -> None:
     session_key = saved(one=1)
     session = engine.store(session_key)

@@ -7,20 +7,26 @@ import pytest
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.conformance.faces import Face, Faces
+from tests.engines import Engine
 
 pytestmark = pytest.mark.django_db
 
 
-def test_cycling_the_key_keeps_the_data_and_kills_the_old_key(faces: Faces) -> None:
-    session = faces.saved({"cat": "Tom", "dog": "Rex"})
+@pytest.mark.parametrize("is_signed_in", [False, True])
+def test_cycling_the_key_keeps_the_data_and_kills_the_old_key(
+    faces: Faces, engine: Engine, is_signed_in: bool
+) -> None:
+    data = {"cat": "Tom", "dog": "Rex"} | ({"_auth_user_id": "1"} if is_signed_in else {})
+    session = faces.saved(data)
     old = session.session_key
     session.cycle_key()
     assert session.session_key != old
-    assert not session.exists(old)
-    assert dict(session.items()) == {"cat": "Tom", "dog": "Rex"}
+    assert session.exists(old) is not (is_signed_in or engine.keeps_public_id_at_login)
+    assert dict(session.items()) == data
     session.save()
+    assert not session.exists(old)
     assert faces.read(old) == {}
-    assert faces.read(session.session_key) == {"cat": "Tom", "dog": "Rex"}
+    assert faces.read(session.session_key) == data
 
 
 def test_cycling_the_key_of_a_session_that_was_not_loaded_keeps_the_data(faces: Faces) -> None:

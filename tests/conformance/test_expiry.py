@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -129,8 +130,17 @@ def test_a_session_that_ends_in_the_past_has_ended(session: Face, faces: Faces, 
 
 def test_a_session_ends_when_its_time_is_over(faces: Faces) -> None:
     session = faces.saved(SIGNED_IN)
-    assert faces.read(session.session_key) == SIGNED_IN
     Session.objects.update(expire_date=django_timezone.now() - timedelta(microseconds=1))
+    assert faces.read(session.session_key) == {}
+
+
+def test_a_session_that_was_just_read_ends_when_its_time_is_over(faces: Faces) -> None:
+    session = faces.open()
+    session.update(SIGNED_IN)
+    session.set_expiry(timedelta(seconds=0.5))
+    session.save()
+    assert faces.read(session.session_key)
+    time.sleep(0.5)
     assert faces.read(session.session_key) == {}
 
 

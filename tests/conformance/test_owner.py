@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import SESSION_KEY, alogin, get_user_model, login
 from django.contrib.auth.models import User
 from django.http import HttpRequest
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, override_settings
 from django.utils import timezone
 
 from django_sessionkit.base_session import AbstractSession
@@ -65,7 +65,7 @@ def test_a_login_in_the_admin_is_known_at_once(user: User) -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_forced_login_has_its_owner_and_the_client_of_the_first_request(
-    user: User, is_async: bool
+    user: User, engine: Engine, is_async: bool
 ) -> None:
     browser = client()
     if is_async:
@@ -74,7 +74,8 @@ def test_a_forced_login_has_its_owner_and_the_client_of_the_first_request(
         browser.force_login(user)
     session = Session.objects.get(user=user)
     assert client_of(session) == (None, "")
-    browser.get("/set/cat/Tom/")
+    with override_settings(SESSIONKIT_LEASE=engine.lease_of_saves):
+        browser.get("/set/cat/Tom/")
     assert client_of(Session.objects.get(user=user)) == (ADDRESS, AGENT)
 
 
@@ -121,7 +122,15 @@ def test_a_bare_save_keeps_owner_client_and_times(user: User, faces: Faces) -> N
     for field in ("user_id", "ip_address", "user_agent", "created_at", "authenticated_at"):
         assert getattr(after, field) == getattr(before, field)
     assert after.last_seen_at == before.last_seen_at
-    assert after.expire_date > before.expire_date
+
+
+def test_a_bare_save_moves_the_end(user: User, faces: Faces, engine: Engine) -> None:
+    browser = client()
+    browser.get("/login/alice/")
+    before = Session.objects.get()
+    with override_settings(SESSIONKIT_LEASE=engine.lease_of_saves):
+        faces.open(browser.cookies["sessionid"].value).save()
+    assert Session.objects.get().expire_date > before.expire_date
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,10 @@ def test_flushing_what_was_loaded_is_one_query(signed_in: Face, engine: Engine) 
     assert verbs(signed_in.flush) == engine.costs("delete")
 
 
-def test_deleting_is_one_query(signed_in: Face, engine: Engine) -> None:
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_deleting_is_one_query(signed_in: Face, engine: Engine, is_loaded: bool) -> None:
+    if is_loaded:
+        signed_in.get("cat")
     assert verbs(signed_in.delete) == engine.costs("delete")
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 from django_sessionkit.models import Session
+from tests.engines import Engine
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
@@ -55,9 +56,10 @@ def test_what_a_visitor_stored_is_kept_by_the_login(alice: User) -> None:
 
 
 @override_settings(SESSION_SAVE_EVERY_REQUEST=True)
-def test_every_request_saves_where_the_setting_asks_for_it(browser: Client) -> None:
+def test_every_request_saves_where_the_setting_asks_for_it(browser: Client, engine: Engine) -> None:
     before = Session.objects.get()
-    response = browser.get("/untouched/")
+    with override_settings(SESSIONKIT_LEASE=engine.lease_of_saves):
+        response = browser.get("/untouched/")
     after = Session.objects.get()
     assert after.expire_date > before.expire_date
     assert response.cookies["sessionid"]["max-age"] > 0

@@ -7,12 +7,13 @@ import time
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from django_sessionkit import registry
 from django_sessionkit.signals import session_ended
-from tests.browsers import Browser, both_ways
+from tests.browsers import Browser
 from tests.faults.sites import LEASE, each_engine, signed_in, site
 from tests.redis_caches import single_cache
 from tests.redis_servers import RedisServer
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 WAYS = {
     "one": lambda browser: registry.revoke(browser.row),
+    "one, async": lambda browser: async_to_sync(registry.arevoke)(browser.row),
     "some": lambda browser: registry.revoke_sessions([browser.row]),
     "a user's": lambda browser: registry.revoke_user(User.objects.get()),
     "everyone's": lambda browser: registry.revoke_everyone(),
@@ -35,7 +37,6 @@ def is_in(browser: Browser) -> bool:
     return bool(response.content == b"alice")
 
 
-@both_ways
 @each_engine
 @each_way
 def test_it_is_reported_and_holds_a_lease_after_the_cache_is_back(
@@ -43,10 +44,9 @@ def test_it_is_reported_and_holds_a_lease_after_the_cache_is_back(
     caplog: pytest.LogCaptureFixture,
     revoke: Any,
     kind: str,
-    is_async: bool,
 ) -> None:
     with site(kind, single_cache(redis_server)):
-        browser = signed_in(is_async=is_async)
+        browser = signed_in()
         redis_server.kill()
         caplog.clear()
         ended = revoke(browser)

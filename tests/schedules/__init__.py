@@ -5,6 +5,7 @@ statement and each access to the cache a step; ``cache_time`` lets the cache's t
 happen to what it holds; ``operations`` is what clients do; ``promises`` knows what must hold, and
 ``search`` draws a schedule from a seed and runs it. All of it on a real database and real Redis.
 
-Left out: what others do while a transaction is open. Statements from the first in a transaction to
-its commit are one step, since whoever waits for a lock in a database can't be scheduled.
+Left out: what others do while a transaction is open that has written. From its first statement to
+its commit is one step, since whoever waits for a lock in a database can't be scheduled. What only
+reads is interrupted: SQLite's write-ahead log shows it what there was, and lets others write.
 """

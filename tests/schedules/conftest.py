@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 
 from tests.engines import Engine
 from tests.schedules.search import Search, searching
+
+
+@contextmanager
+def write_ahead_log() -> Iterator[None]:
+    """Let a transaction that reads keep its snapshot while others write."""
+    _set_journal_mode("WAL")
+    yield
+    _set_journal_mode("DELETE")
+
+
+def _set_journal_mode(mode: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA journal_mode = {mode}")
+        assert cursor.fetchall() == [(mode.lower(),)]
 
 
 @pytest.fixture
@@ -21,6 +37,7 @@ def search(
     # A cache that is cut off a thousand times says so a thousand times.
     monkeypatch.setattr(logging.getLogger("django_sessionkit"), "disabled", True)
     with (
+        write_ahead_log(),
         override_settings(SESSION_ENGINE=engine.path, SESSION_CACHE_ALIAS=engine.cache_alias),
         searching(engine) as search,
     ):

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from django_sessionkit import registry
@@ -24,8 +25,9 @@ from tests.schedules.cache_time import CacheTime
 from tests.schedules.promises import USER, Broken, Key, Known, Promise, Promises, Start
 from tests.schedules.scheduler import Scheduler
 
-#: How an operation is called in the trace to which the cache answers every other time.
+#: How an operation is called in the trace to which the cache answers one time in four, or never.
 CUT_OFF = ", cut off"
+UNREACHABLE = ", unreachable"
 
 
 class Operations:
@@ -39,8 +41,10 @@ class Operations:
         self._count = 0
         self._by_name: dict[str, Callable[[], None]] = {
             "load": self.load,
+            "load in a transaction": self.load_in_transaction,
             "save": self.save,
             "save twice": partial(self.save, times=2),
+            "save, taken back": self.save_in_vain,
             "renew": self.renew,
             "replace the key": self.replace_key,
             "sign in": partial(self.replace_key, is_login=True),
@@ -50,13 +54,14 @@ class Operations:
             "log out": self.log_out,
             "time passes": self.tick,
             "evict": self.evict,
+            "forge": self.forge,
             "lose the data": self.lose_data,
             "take a snapshot": self.take_snapshot,
             "restore the snapshot": self.restore_snapshot,
         }
 
-    def begin(self, *, is_signed_in: bool) -> None:
-        """Start the session that the schedule is about."""
+    def begin(self, *, is_signed_in: bool, is_copied: bool) -> None:
+        """Start the session that the schedule is about; ``is_copied``: it has been loaded once."""
         store = self._engine.store()
         store["start"] = 1
         if is_signed_in:
@@ -67,6 +72,8 @@ class Operations:
         self._hand_out(store, session)
         # So that there is a lease to renew.
         self._rows(session).update(last_seen_at=timezone.now() - timedelta(seconds=90))
+        if is_copied:
+            self.load()
 
     def run(self, names: list[str]) -> None:
         """Do all these, as one client."""
@@ -74,8 +81,9 @@ class Operations:
             self._scheduler.begin(name)
             client = self._scheduler.running
             assert client is not None
-            act = name.removesuffix(CUT_OFF)
-            client.is_cut_off, client.has_missed = act != name, False
+            act = name.removesuffix(CUT_OFF).removesuffix(UNREACHABLE)
+            client.answers = 0.25 if name.endswith(CUT_OFF) else float(act == name)
+            client.has_missed = False
             try:
                 self._by_name[act]()
             except CacheUnreachable:
@@ -99,12 +107,42 @@ class Operations:
     def load(self) -> None:
         self._load(self._any_key())
 
+    def load_in_transaction(self) -> None:
+        """Others write on meanwhile; what it reads of the row stays as it was at first."""
+        key, client = self._any_key(), self._scheduler.running
+        assert client is not None
+        start = self._start()
+        client.is_reading = True
+        with transaction.atomic():
+            self._rows(key.session).exists()
+            self._load(key, start)
+        client.is_reading = False
+
     def save(self, times: int = 1) -> None:
         key = self._any_key()
         store, data = self._load(key)
         for _ in range(times if data else 0):
             if not self._save(store, key, key.session):
                 return
+
+    def save_in_vain(self) -> None:
+        """Save, and look at the session, in a transaction that is rolled back."""
+        key = self._any_key()
+        with transaction.atomic():
+            store, data = self._load(key)
+            name = self._new_name()
+            if data:
+                store[name] = 1
+                try:
+                    store.save()
+                except SessionGone:
+                    self.promises.check_refusal(key, name)
+                else:
+                    seen = dict(self._engine.store(key.session_key).items())
+                    if name not in seen:
+                        raise Broken("A transaction doesn't see what it has saved itself.")
+            transaction.set_rollback(True)
+        self.promises.refused.add(name)
 
     def renew(self) -> None:
         store, data = self._load(self._any_key())
@@ -183,6 +221,9 @@ class Operations:
     def evict(self) -> None:
         self._time.evict(self._any_session().public_id)
 
+    def forge(self) -> None:
+        self._time.forge(self._any_session().public_id)
+
     def lose_data(self) -> None:
         session = self._any_session()
         with self._begun(session.ends) as end:
@@ -198,16 +239,15 @@ class Operations:
 
     # Their parts
 
-    def _load(self, key: Key) -> tuple[Any, dict[str, Any]]:
-        start = self._start()
+    def _load(self, key: Key, start: Start | None = None) -> tuple[Any, dict[str, Any]]:
+        start = start or self._start()
         store = self._engine.store(key.session_key)
         data = dict(store.items())
         self.promises.check_load(key, start, data)
         return store, data
 
     def _save(self, store: Any, key: Key, session: Known) -> bool:
-        self._count += 1
-        name = f"save {self._count}"
+        name = self._new_name()
         store[name] = 1
         saved = Promise(restores=self.promises.restores)
         try:
@@ -219,6 +259,10 @@ class Operations:
         if self._engine.data_in_row or not saved.is_restored:
             session.saves[name] = saved
         return True
+
+    def _new_name(self) -> str:
+        self._count += 1
+        return f"save {self._count}"
 
     @contextmanager
     def _begun(self, promises: list[Promise]) -> Iterator[Promise]:

@@ -15,7 +15,7 @@ That somebody else has seen a save before it has returned does not mean that eve
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,15 @@ class Known:
     ends: list[Promise] = field(default_factory=list)
     saves: dict[str, Promise] = field(default_factory=dict)
     version: int = 0
+
+    def bound(self, promises: Iterable[Promise], start: Start) -> bool:
+        """Whether one of these binds what starts then.
+
+        Where there is no row, nobody is signed in, and nothing is asked a lease later.
+        """
+        return any(
+            promise.holds(start) for promise in promises if self.has_row or not promise.is_late
+        )
 
     def saved(self, start: Start) -> set[str]:
         """Return the names of what must be seen by a load."""
@@ -125,9 +134,9 @@ class Promises:
     def check_load(self, key: Key, start: Start, data: dict[str, Any]) -> None:
         """Compare what a load has shown with what it had to show."""
         session = key.session
-        if any(end.holds(start) for end in session.ends) and data:
+        if session.bound(session.ends, start) and data:
             raise Broken("The session had ended, and is loaded.")
-        if any(retired.holds(start) for retired in key.retired) and data:
+        if session.bound(key.retired, start) and data:
             raise Broken("The key had been replaced, and opens the session.")
         if not data:
             if not key.may_be_refused():

@@ -12,6 +12,11 @@ from django.db import connections
 
 T = TypeVar("T")
 
+#: After how many of its steps a client falls asleep; mostly after none of them.
+AWAKE = (1, 2, 2, 3, 3, 4, 5, 6, 99, 99, 99, 99, 99, 99)
+#: How often somebody else is looked for before a sleeper has its turn.
+SLEEP = 1
+
 
 class Abandoned(BaseException):
     """Another client has failed, so this one need not go on."""
@@ -29,9 +34,13 @@ class Client:
         self.is_starting = False
         #: A statement in a transaction came last: nobody else runs before its end.
         self.in_transaction = False
-        #: The cache answers this client every other time, and whether it has not answered once.
-        self.is_cut_off = False
+        #: In a transaction that writes nothing, so that nobody waits for it.
+        self.is_reading = False
+        #: How often the cache answers this client, and whether it has not answered once.
+        self.answers = 1.0
         self.has_missed = False
+        #: After how many steps it falls asleep, so that much happens before its next.
+        self.awake = 0
 
 
 class Scheduler:
@@ -80,8 +89,10 @@ class Scheduler:
         self._ready = self.clients[: len(programs)]
         for client, program in zip(self._ready, programs, strict=True):
             client.program = partial(act, program)
-            client.is_starting = client.in_transaction = client.is_cut_off = False
-        self._hand_over(self.random.choice(self._ready))
+            client.is_starting = client.in_transaction = False
+            client.is_reading = False
+            client.awake = self.random.choice(AWAKE)
+        self._hand_over(self._next())
         self._done.acquire()
         if self.failure is not None:
             raise self.failure
@@ -100,8 +111,8 @@ class Scheduler:
             return
         if me.is_starting:
             me.is_starting = False
-        elif self.random.random() >= self._patience:
-            chosen = self.random.choice(self._ready)
+        elif me.awake <= 0 or self.random.random() >= self._patience:
+            chosen = self._next()
             if chosen is not me:
                 self._hand_over(chosen)
                 me.gate.acquire()
@@ -112,7 +123,16 @@ class Scheduler:
     def note(self, name: str) -> None:
         """Put a step into the trace before which nobody else can have a turn."""
         if self.running is not None:
+            self.running.awake -= 1
             self.trace.append((self.running.name, name))
+
+    def _next(self) -> Client:
+        chosen = self.random.choice(self._ready)
+        for _ in range(SLEEP):
+            if chosen.awake > 0:
+                break
+            chosen = self.random.choice(self._ready)
+        return chosen
 
     def _hand_over(self, client: Client) -> None:
         self.running = client
@@ -133,7 +153,7 @@ class Scheduler:
                     self.failure = self.failure or error
                 self._ready = [other for other in self._ready if other is not client]
                 if self._ready:
-                    self._hand_over(self.random.choice(self._ready))
+                    self._hand_over(self._next())
                 else:
                     self.running = None
                     self._done.release()

@@ -12,11 +12,11 @@ from unittest import mock
 
 from django.core.cache import caches
 
-from django_sessionkit.backends import cache, cached_db
+from django_sessionkit.backends import cached_db, data
 from django_sessionkit.copies.format import HEAD, STAMP
 from tests.engines import Engine
-from tests.schedules.cache_time import CacheTime
-from tests.schedules.operations import CUT_OFF, Operations
+from tests.schedules.cache_time import FORGED, TICKS, CacheTime
+from tests.schedules.operations import CUT_OFF, UNREACHABLE, Operations
 from tests.schedules.promises import Promises
 from tests.schedules.scheduler import Scheduler
 from tests.schedules.stepping import Stepping, step_at_statements
@@ -26,6 +26,7 @@ CLIENTS = "ABCD"
 #: How often each operation is drawn.
 OPERATIONS: Mapping[str, int] = {
     "load": 6,
+    "load in a transaction": 1,
     "save": 5,
     "save twice": 1,
     "renew": 1,
@@ -38,19 +39,22 @@ OPERATIONS: Mapping[str, int] = {
     "time passes": 1,
     "evict": 1,
 }
-#: And where the data lie in the cache alone.
-LOSSES: Mapping[str, int] = {"lose the data": 1}
-#: And in the schedules in which the cache fails.
+#: And where the row holds the data, of which there are copies; or the cache alone.
+WITH_COPIES: Mapping[str, int] = {"save, taken back": 1}
+WITHOUT_COPIES: Mapping[str, int] = {"lose the data": 1}
+#: And in the schedules in which the cache fails, or somebody writes to it.
 FAULTS: Mapping[str, int] = {
     f"load{CUT_OFF}": 1,
     f"save{CUT_OFF}": 2,
     f"replace the key{CUT_OFF}": 1,
     f"revoke{CUT_OFF}": 2,
-    "time passes": 5,
+    "time passes": 3,
+    "forge": 1,
     "take a snapshot": 1,
     "restore the snapshot": 1,
 }
-ONE_IN_WITH_FAULTS = 4
+#: Of a hundred schedules.
+WITH_FAULTS, WITH_LEASES = 15, 15
 #: Of a hundred sessions.
 SIGNED_IN = 70
 
@@ -68,36 +72,39 @@ class Search:
         self._time = time
         self._promises: Promises | None = None
 
-    def run(self, seed: int) -> list[str]:
-        """Run the schedule of this seed; return its trace.
+    def run(self, seed: int, *, of_leases: bool = False) -> list[str]:
+        """Run the schedule of this seed, or the one of leases; return its trace.
 
         Raises:
             Violation: with the seed, the trace and what was broken.
         """
         draw = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
         is_signed_in = draw.randrange(100) < SIGNED_IN
-        programs = draw_programs(draw, self._engine)
+        is_copied = draw.random() < 0.5
+        programs = draw_programs_of_leases(draw) if of_leases else draw_programs(draw, self._engine)
         self._scheduler.start(seed)
         self._time.start()
         operations = Operations(self._engine, self._scheduler, self._time)
         self._promises = operations.promises
         try:
-            operations.begin(is_signed_in=is_signed_in)
+            operations.begin(is_signed_in=is_signed_in, is_copied=is_copied)
             self._scheduler.run(operations.run, programs)
             operations.finish()
         except Exception as error:
-            whose = "signed-in" if is_signed_in else "visitor's"
+            kind = f"{'' if is_signed_in else 'not '}signed in, {'' if is_copied else 'not '}copied"
             steps = "\n  ".join(self._trace())
-            raise Violation(f"{error!r}\nSeed {seed}, a {whose} session:\n  {steps}") from error
+            raise Violation(f"{error!r}\nSeed {seed}, {kind}:\n  {steps}") from error
         finally:
             self._time.clean()
         return self._trace()
 
-    def first_violation(self, seeds: range) -> tuple[int, Violation] | None:
+    def first_violation(
+        self, seeds: range, *, of_leases: bool = False
+    ) -> tuple[int, Violation] | None:
         """Return the first seed that breaks a promise, and how; None if none does."""
         for seed in seeds:
             try:
-                self.run(seed)
+                self.run(seed, of_leases=of_leases)
             except Violation as violation:
                 return seed, violation
         return None
@@ -106,7 +113,8 @@ class Search:
         """Look at what a client has got from the cache."""
         if name == "fetch" and result.raw is not None and self._promises is not None:
             version = STAMP.unpack(result.raw[HEAD - STAMP.size : HEAD])[0]
-            self._promises.check_version(public_id, version)
+            if version != FORGED:
+                self._promises.check_version(public_id, version)
 
     def _trace(self) -> list[str]:
         return [f"{client}: {step}" for client, step in self._scheduler.trace]
@@ -114,14 +122,26 @@ class Search:
 
 def draw_programs(draw: random.Random, engine: Engine) -> list[list[str]]:
     """Return what two to four clients do, one to four operations each."""
-    has_faults = draw.randrange(ONE_IN_WITH_FAULTS) == 0
-    losses = {} if engine.data_in_row else LOSSES
-    weights = {**OPERATIONS, **losses, **(FAULTS if has_faults else {})}
+    weights = {**OPERATIONS, **(WITH_COPIES if engine.data_in_row else WITHOUT_COPIES)}
+    kind = draw.randrange(100)
+    if kind < WITH_LEASES:
+        return draw_programs_of_leases(draw)
+    if kind < WITH_LEASES + WITH_FAULTS:
+        weights |= FAULTS
     names, chances = list(weights), list(weights.values())
     return [
-        draw.choices(names, chances, k=draw.randint(1, 4))
-        for _ in range(draw.randint(2, len(CLIENTS)))
+        draw.choices(names, chances, k=draw.choice((1, 1, 2, 2, 3, 4)))
+        for _ in range(draw.choice((2, 2, 3, 3, 4)))
     ]
+
+
+def draw_programs_of_leases(draw: random.Random) -> list[list[str]]:
+    """Return programs in which copies outlive their session, and are loaded a lease later."""
+    requests = [
+        draw.choices(("load", "save"), k=draw.randint(1, 2)) for _ in range(draw.randint(1, 2))
+    ]
+    forgery = draw.choice(([], [], ["forge"]))
+    return [[f"revoke{UNREACHABLE}"], [*["time passes"] * TICKS, *forgery, "load"], *requests]
 
 
 @contextmanager
@@ -132,7 +152,7 @@ def searching(engine: Engine) -> Iterator[Search]:
     search = Search(engine, scheduler, CacheTime(caches[engine.cache_alias]))
     with ExitStack() as stack:
         stack.enter_context(stepping_cache(cached_db, "copies_in", scheduler, search))
-        stack.enter_context(stepping_cache(cache, "data_in", scheduler, search))
+        stack.enter_context(stepping_cache(data, "data_in", scheduler, search))
         stack.enter_context(scheduler)
         yield search
 

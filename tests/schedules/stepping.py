@@ -21,8 +21,9 @@ def step_at_statements(scheduler: Scheduler) -> None:
         client = scheduler.running
         if client is not None and TABLE in sql:
             verb = sql.split(maxsplit=1)[0]
-            is_inside = client.in_transaction and connection.in_atomic_block
-            client.in_transaction = connection.in_atomic_block
+            is_locking = connection.in_atomic_block and not client.is_reading
+            is_inside = client.in_transaction and is_locking
+            client.in_transaction = is_locking
             if is_inside:
                 scheduler.note(verb)
             else:
@@ -47,17 +48,18 @@ class Stepping:
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         client = self._scheduler.running
-        if client is None:
+        if client is None or (connection.in_atomic_block and not client.is_reading):
+            self._scheduler.note(f"{name}, in a transaction")
             return getattr(self._real, name)(*args, **kwargs)
         client.in_transaction = False
-        chance = self._scheduler.random.random() if client.is_cut_off else 1.0
-        client.has_missed |= chance < 0.5
-        if chance < 0.25:
+        is_answered = client.answers == 1 or self._scheduler.random.random() < client.answers
+        client.has_missed |= not is_answered
+        if not is_answered and (not client.answers or self._scheduler.random.random() < 0.5):
             self._scheduler.step(f"{name}, which is lost")
             raise CacheUnreachable("The question was lost.")
         self._scheduler.step(name)
         result = getattr(self._real, name)(*args, **kwargs)
-        if chance < 0.5:
+        if not is_answered:
             self._scheduler.note("the answer is lost")
             raise CacheUnreachable("The answer was lost.")
         self._see(name, args[0], result)

@@ -10,12 +10,10 @@ import os
 
 import pytest
 
-from tests.engines import Engine
+from tests.schedules.engines import CACHE, CACHED_DB
 from tests.schedules.search import Search
 
 pytestmark = [pytest.mark.once, pytest.mark.redis]
-
-CACHED_DB = Engine("cached_db", "django_sessionkit.backends.cached_db", "redis")
 
 
 def seeds() -> range:
@@ -24,7 +22,7 @@ def seeds() -> range:
     return range(int(start or 0), int(start or 0) + int(count))
 
 
-each_engine = pytest.mark.parametrize("search", [CACHED_DB], ids=str, indirect=True)
+each_engine = pytest.mark.parametrize("search", [CACHED_DB, CACHE], ids=str, indirect=True)
 
 
 @each_engine

@@ -1,0 +1,91 @@
+"""The rules of ``cached_db``, each switched off alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from django_sessionkit.backends import copied, rows, saving
+from django_sessionkit.backends.cached_db import SessionStore
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.copies.format import Entry
+from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.keys import SplitKey
+from tests.schedules import switches
+from tests.schedules.switches import LEASE_MS, Switch, instead, script
+
+
+def find_before_ticket(self: SessionStore, key: SplitKey) -> AbstractSession | None:
+    self._is_leased = self._owes_copy = False
+    if not self._may_believe(key) or not self._may_fill():
+        return rows.RowStore._find(self, key)
+    row, _ = self._fetch(key, False)
+    if row is not None:
+        self._is_leased = True
+        return row
+    row = rows.RowStore._find(self, key)
+    _, ticket = self._fetch(key, True)
+    if row is not None and ticket is not None:
+        self._copies.fill(key.public_id, ticket, self._copy_of(row))
+    return row
+
+
+def replace_before_commit(self: SessionStore, row: AbstractSession, using: str) -> None:
+    self._copies.replace(row.public_id, self._copy_of(row))
+
+
+_row_of = SessionStore._row_of
+
+
+def row_of_any_secret(self: SessionStore, entry: Entry, key: SplitKey) -> AbstractSession | None:
+    return _row_of(self, dataclasses.replace(entry, secret_hash=key.secret_hash), key)
+
+
+_update = saving.MergingStore._update
+
+
+def update_or_insert(self: saving.MergingStore, data: dict[str, Any]) -> None:
+    try:
+        _update(self, data)
+    except SessionGone:
+        self._remember(None)
+        self._insert(data)
+
+
+RULES: Mapping[str, Switch] = {
+    "a fill needs its ticket": switches.FILL_WITHOUT_TICKET,
+    "a ticket is taken before the row is read": instead(SessionStore, "_find", find_before_ticket),
+    "a save takes tickets away": script("REPLACE", ("redis.call('DEL', KEYS[1])", "")),
+    "a save replaces no newer copy": script("REPLACE", ("number(held) < number(ARGV[1])", "true")),
+    "a save creates no copy": script(
+        "REPLACE",
+        (
+            "if not held then return 0 end",
+            f"if not held then return redis.call('SET', KEYS[1], ARGV[1], 'PX', {LEASE_MS}) end",
+        ),
+    ),
+    "a save replaces the copy": instead(SessionStore, "_has_written", lambda *_: None),
+    "a save waits for the commit": instead(SessionStore, "_has_written", replace_before_commit),
+    "a load in a transaction fills nothing": instead(
+        copied.CopiedStore, "_may_fill", lambda self: True
+    ),
+    "a transaction does not believe copies of what it has changed": instead(
+        copied.CopiedStore, "_may_believe", lambda self, key: True
+    ),
+    "an end takes the copy back": switches.ENDS_LEAVE_COPIES,
+    "the copy is taken back after the row": switches.DROP_BEFORE_DELETE,
+    "a new key takes the copy back": instead(
+        SessionStore, "_replace_secret", rows.RowStore._replace_secret
+    ),
+    "a copy confirms its own secret alone": instead(SessionStore, "_row_of", row_of_any_secret),
+    "a copy is authentic": switches.NOTHING_AUTHENTICATED,
+    "an UPDATE names the version": switches.written_without("version"),
+    "an UPDATE names the secret": switches.written_without("secret_hash"),
+    "a save inserts nothing": instead(saving.MergingStore, "_update", update_or_insert),
+}
+#: Seen only a lease later, where copies outlive their session.
+LEASE_RULES: Mapping[str, Switch] = {
+    "a fill keeps the lease of its ticket": switches.FILL_WITH_NEW_LEASE,
+    "a save keeps the lease of the copy": script("REPLACE", ("'KEEPTTL'", f"'PX', {LEASE_MS}")),
+}

@@ -1,0 +1,51 @@
+"""The search finds what each rule is there for, when that rule alone is switched off.
+
+How many schedules it took stands in the report: pytest -rP, or the properties of the JUnit file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.schedules import copies_rules, data_rules
+from tests.schedules.engines import CACHE, CACHED_DB
+from tests.schedules.promises import Broken
+from tests.schedules.search import Search
+from tests.schedules.switches import Switch
+
+pytestmark = [pytest.mark.once, pytest.mark.redis]
+
+#: Within how many schedules a violation must be found.
+BOUND = 3000
+
+
+def rules() -> Iterator[Any]:
+    """Give each rule with its engine, and whether to look at schedules of leases alone."""
+    for engine, module in ((CACHED_DB, copies_rules), (CACHE, data_rules)):
+        for of_leases, switches in ((False, module.RULES), (True, module.LEASE_RULES)):
+            for rule, switch in switches.items():
+                yield pytest.param(engine, rule, switch, of_leases, id=f"{engine}-{rule}")
+
+
+@pytest.mark.parametrize(
+    ("search", "rule", "switch", "of_leases"), list(rules()), indirect=["search"]
+)
+def test_without_a_rule_a_promise_is_broken(
+    search: Search,
+    rule: str,
+    switch: Switch,
+    of_leases: bool,
+    record_property: Callable[[str, object], None],
+) -> None:
+    with switch():
+        found = search.first_violation(range(BOUND), of_leases=of_leases)
+    assert found is not None, f"Not found in {BOUND} schedules: {rule}"
+    seed, violation = found
+    record_property("schedules", seed + 1)
+    print(f"Without the rule that {rule}, after {seed + 1} schedules:\n{violation}")  # noqa: T201
+    # It is the rule that was missing, not another fault.
+    assert isinstance(violation.__cause__, Broken), violation
+    search.run(seed, of_leases=of_leases)

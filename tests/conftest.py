@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -43,7 +44,11 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         return
     with override_settings(**settings, SESSION_CACHE_ALIAS=engine.cache_alias):
         yield engine
-        caches[engine.cache_alias].clear()
+        cache: Any = caches[engine.cache_alias]
+        if hasattr(cache, "delete_pattern"):
+            cache.delete_pattern("sk:*")  # not clear(): a Redis may hold other things as well
+        else:
+            cache.clear()
 
 
 @pytest.fixture(scope="session")

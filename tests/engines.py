@@ -80,12 +80,31 @@ COPY_QUERIES: Mapping[str, Sequence[str]] = {
     "revoke a user's": ["BEGIN", *LOCK, "SELECT", "DELETE", "SELECT", "COMMIT"],
 }
 
+#: And where the data lies there alone: a row appears at login, and is asked once a lease.
+DATA_QUERIES: Mapping[str, Sequence[str]] = {
+    **COPY_QUERIES,
+    "load an unknown key": [],
+    "insert a visitor": [],
+    "save": [],
+    "merge": [],
+    "sign in over a visitor's session": ["INSERT"],
+}
+
 CACHED_DB = "django_sessionkit.backends.cached_db"
+CACHE: dict[str, Any] = {
+    "path": "django_sessionkit.backends.cache",
+    "data_in_row": False,
+    "rows_for_visitors": False,
+    "keeps_public_id_at_login": False,
+    "queries": DATA_QUERIES,
+}
 
 ENGINES = (
     Engine("db", "django_sessionkit.backends.db"),
     Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES),
     Engine("cached_db-locmem", CACHED_DB, cache_alias="default", queries=COPY_QUERIES),
+    Engine("cache-redis", cache_alias="redis", **CACHE),
+    Engine("cache-locmem", cache_alias="default", **CACHE),
 )
 
 

@@ -19,7 +19,7 @@ from django.test import RequestFactory, override_settings
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine
+from tests.engines import Engine, with_data_in_rows
 from tests.interleaving import saved
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
@@ -96,10 +96,22 @@ def test_a_planted_key_used_during_the_login_sees_and_stores_nothing_of_the_vict
 
 
 @both_ways
-@pytest.mark.parametrize("path", READS[:2] + WRITES)
+@pytest.mark.parametrize("path", [*READS[:2], "/set/evil/x/", "/pop/planted/"])
 def test_a_request_in_flight_when_the_victim_signs_in_stores_nothing_and_touches_no_cookie(
     attacker: Browser, victim: Browser, path: str
 ) -> None:
+    _overlap_with_the_login(attacker, victim, path)
+
+
+@both_ways
+@with_data_in_rows
+def test_a_logout_in_flight_when_the_victim_signs_in_ends_nothing_and_touches_no_cookie(
+    attacker: Browser, victim: Browser
+) -> None:
+    _overlap_with_the_login(attacker, victim, "/logout/")
+
+
+def _overlap_with_the_login(attacker: Browser, victim: Browser, path: str) -> None:
     attacker.get(path, meanwhile=lambda: victim.get("/login/victim/"))
     assert attacker.response.status_code == 200
     assert "victim" not in attacker.response.text

@@ -15,7 +15,8 @@ from django.db import connections, transaction
 
 
 class Command(flush.Command):
-    def handle(self, *, database: str, **options: Any) -> None:
+    def handle(self, **options: Any) -> None:
+        database = options["database"]
         connection = connections[database]
         tables = set(connection.introspection.django_table_names(only_existing=True))
         tables -= {ContentType._meta.db_table, Permission._meta.db_table}

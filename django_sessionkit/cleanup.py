@@ -205,7 +205,7 @@ class Cleanup:
     def _remove(self, rows: SessionQuerySet, reason: SessionEndReason) -> None:
         for attempt in range(1, TRIES + 1):
             try:
-                count = end(rows, reason=reason)
+                count = end(rows, reason=reason, are_over=reason == SessionEndReason.EXPIRED)
                 break
             except OperationalError:
                 # A deadlock, or a lock that was waited for too long: nothing was removed.

@@ -59,6 +59,7 @@ def end(
     actor: AbstractBaseUser | AnonymousUser | None = None,
     public_ids: Collection[uuid.UUID] | None = None,
     or_gone: bool = False,
+    are_over: bool = False,
 ) -> EndedCount:
     """Delete the ``chosen`` rows and, after commit, take their copies back and say so.
 
@@ -66,13 +67,13 @@ def end(
     whose), that is one DELETE. Else the rows are read under a lock first, so that each is
     announced once, and none that stays; what refers to them is treated as its ``on_delete`` says.
     With ``or_gone`` the copies of all ``public_ids`` are taken back, even where there is no row:
-    whoever ended it may not have got that far yet.
+    whoever ended it may not have got that far yet. ``are_over`` says that they have reached their
+    end, and their copies with them.
     """
     if chosen.query.is_empty():
         return EndedCount(0)
     model, using = chosen.model, chosen.db
-    # A copy ends by itself when its session expires.
-    has_copies = reason != SessionEndReason.EXPIRED and engine_has_copies()
+    has_copies = not are_over and engine_has_copies()
     is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
     recall = Recall(public_ids if public_ids and or_gone else ())
     must_read = is_referred_to or session_ended.has_listeners(model)
@@ -80,7 +81,7 @@ def end(
         # If nobody has to be told about them, it does without their columns.
         rows = chosen if must_read else chosen.only("pk", "public_id")
         # More of them may be added meanwhile, and those must be known to us too.
-        may_grow = public_ids is None and reason != SessionEndReason.EXPIRED
+        may_grow = public_ids is None and not are_over
         act = partial(
             _end_locked, rows.order_by("pk"), is_referred_to, may_grow, recall, reason, actor
         )

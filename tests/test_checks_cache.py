@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ SMALL_TIMEOUTS = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 with_a_cache = pytest.mark.parametrize("engine", ["cached_db", "cache"])
 
 
-def ids(engine: str, backend: str, *, deploy: bool = False, **options: Any) -> set[str]:
+def ids(
+    engine: str, backend: str, options: Mapping[str, Any] | None = None, *, deploy: bool = False
+) -> set[str]:
     """Return the ids that the checks give for a site whose sessions use such a cache."""
-    cache = {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": options}
+    cache = {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": options or {}}
     with override_settings(
         SESSION_ENGINE=f"{BACKENDS}.{engine}",
         SESSION_CACHE_ALIAS="sessions",
@@ -63,16 +66,16 @@ def test_a_cache_of_each_process_is_told_to_who_deploys(engine: str) -> None:
 def test_socket_timeouts_are_seen_wherever_they_may_stand(
     engine: str, backend: str, options: dict[str, Any]
 ) -> None:
-    assert ids(engine, backend, deploy=True, **options) == set()
+    assert ids(engine, backend, options, deploy=True) == set()
     assert ids(engine, backend) == {"sessionkit.W006"}
     for name in TIMEOUTS:
-        assert ids(engine, DJANGO_REDIS, **{name: 0.5}) == {"sessionkit.W006"}
+        assert ids(engine, DJANGO_REDIS, {name: 0.5}) == {"sessionkit.W006"}
 
 
 @with_a_cache
 def test_a_connection_that_decodes_what_it_reads(engine: str) -> None:
     options = {**TIMEOUTS, "CONNECTION_POOL_KWARGS": {"decode_responses": True}}
-    assert ids(engine, DJANGO_REDIS, **options) == {"sessionkit.E007"}
+    assert ids(engine, DJANGO_REDIS, options) == {"sessionkit.E007"}
 
 
 def test_sessions_without_a_cache_are_not_asked_about_it() -> None:

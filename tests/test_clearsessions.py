@@ -119,7 +119,13 @@ def test_json_tells_what_was_done(verbosity: int) -> None:
     outcome = json.loads(run("--json", verbosity=verbosity))
     assert outcome.pop("seconds") >= outcome.pop("longest_statement") > 0
     assert outcome.pop("batches") >= 1
-    assert outcome == {"dry_run": False, "expired": 3, "orphaned": 0, "lost": 0, "is_complete": True}
+    assert outcome == {
+        "dry_run": False,
+        "expired": 3,
+        "orphaned": 0,
+        "lost": 0,
+        "is_complete": True,
+    }
 
 
 @pytest.mark.django_db

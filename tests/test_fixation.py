@@ -19,7 +19,7 @@ from django.test import RequestFactory, override_settings
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, with_data_in_rows
+from tests.engines import Engine
 from tests.interleaving import saved
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
@@ -104,7 +104,6 @@ def test_a_request_in_flight_when_the_victim_signs_in_stores_nothing_and_touches
 
 
 @both_ways
-@with_data_in_rows
 def test_a_logout_in_flight_when_the_victim_signs_in_ends_nothing_and_touches_no_cookie(
     attacker: Browser, victim: Browser
 ) -> None:

@@ -11,6 +11,7 @@ from django.test import Client
 
 from django_sessionkit import registry
 from django_sessionkit.models import Session
+from django_sessionkit.signals import SessionEndReason
 from tests import admin_pages
 from tests.browsers import Browser
 from tests.engines import Engine
@@ -103,6 +104,10 @@ ALL = ["", "", "", ""]
 BY_PROGRAM: dict[str, tuple[Act, list[str]]] = {
     "revoke": (lambda people: registry.revoke(people.first.row), ONE),
     "arevoke": (lambda people: async_to_sync(registry.arevoke)(people.first.public_id), ONE),
+    "revoke as expired": (
+        lambda people: registry.revoke(people.first.row, reason=SessionEndReason.EXPIRED),
+        ONE,
+    ),
     "revoke_sessions": (lambda people: registry.revoke_sessions([people.first.public_id]), ONE),
     "revoke_sessions of a queryset": (
         lambda people: registry.revoke_sessions(Session.objects.filter(user=people.alice)),

@@ -210,11 +210,24 @@ class SessionStore(DataStore):
             return 0
         if entry.kind is Kind.DATA:
             return super()._end(key, reason, actor)
-        if not key.proves(entry.secret_hash):
-            return 0
-        with self._reached():
-            self._data.drop([key.public_id])
-        return 1
+        return self._end_visitors(key, entry)
+
+    def _end_visitors(self, key: SplitKey, entry: Entry) -> int:
+        """End a session without a row; return 0 if somebody has ended it, or signed in from it."""
+        over = Entry(Kind.RETIRED, new_stamp(), timezone.now())
+        theirs: Entry | None = entry
+        for _ in _tries():
+            if (
+                theirs is None
+                or theirs.kind is not Kind.VISITOR
+                or not key.proves(theirs.secret_hash)
+            ):
+                return 0
+            swapped = self._swap_entry(key.public_id, theirs.stamp, over)
+            if swapped.is_done:
+                return 1
+            theirs = self._entry(swapped.theirs, key.public_id)
+        return 0
 
 
 def _tolerance(row: AbstractSession) -> timedelta:

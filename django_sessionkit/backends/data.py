@@ -138,7 +138,10 @@ class DataStore(CopiedStore):
             return None
         try:
             expire_date, pk = unpack_voucher(read.voucher, entry, key.public_id)
-        except BadEntry:
+        except BadEntry as error:
+            logger.warning("The voucher of session %s is none: %s", key, error)
+            with self._reached():
+                self._data.unvouch([key.public_id])
             return None
         if expire_date <= timezone.now():
             return None

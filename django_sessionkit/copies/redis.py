@@ -49,7 +49,8 @@ class RedisKeys:
         try:
             # No replica: it may lag behind a revoke.
             yield cast(Any, self.cache).client.get_client(write=True)
-        except (RedisError, RedisClusterException, OSError) as error:
+        except (RedisError, RedisClusterException, OSError, RuntimeError) as error:
+            # RuntimeError: redis-py changes its map of a cluster while other threads walk over it.
             raise CacheUnreachable(f"Redis: {error}") from error
 
     def delete(self, keys: Collection[str]) -> None:

@@ -36,6 +36,16 @@ _HELD = """
 local held = redis.pcall('GET', KEYS[1])
 if type(held) ~= 'string' then held = held and '' end
 """
+# A server that is full takes nothing more, but can be read and have keys deleted. Any other refusal
+# is told: it may come from a server that is no longer the one to write to.
+_SET = """
+local function set(...)
+  local answer = redis.pcall('SET', ...)
+  if type(answer) ~= 'table' or not answer.err then return true end
+  if string.find(answer.err, 'OOM', 1, true) then return false end
+  return redis.call('SET', ...)
+end
+"""
 _NUMBER = """
 local function number(entry)
   local sum = 0
@@ -48,6 +58,7 @@ end
 #: Returns the copy; 1 with the ticket taken; 2 the same over foreign bytes; 0 without a ticket.
 FETCH = Script(
     _HELD
+    + _SET
     + """
 local foreign = 1
 if held then
@@ -55,31 +66,30 @@ if held then
   if string.sub(held, 1, 1) == 'T' then return 0 end
   foreign = 2
 end
-if ARGV[2] == '0' then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[2] == '0' or not set(KEYS[1], ARGV[1], 'PX', ARGV[2]) then return 0 end
 return foreign
 """
 )
 #: KEYS: copy or voucher. ARGV: ticket, entry. Puts the entry over the own ticket, with its life.
 FILL = Script(
     _HELD
+    + _SET
     + """
-if held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+if held ~= ARGV[1] or not set(KEYS[1], ARGV[2], 'KEEPTTL') then return 0 end
 return 1
 """
 )
 #: KEYS: copy. ARGV: entry, head of a copy. An older copy is replaced, a ticket taken away.
 REPLACE = Script(
     _HELD
+    + _SET
     + _NUMBER
     + """
 if not held then return 0 end
-if string.sub(held, 1, 2) ~= ARGV[2] or #held < 10 then
-  redis.call('DEL', KEYS[1])
-elseif number(held) < number(ARGV[1]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+if string.sub(held, 1, 2) == ARGV[2] and #held >= 10 then
+  if number(held) >= number(ARGV[1]) or set(KEYS[1], ARGV[1], 'KEEPTTL') then return 1 end
 end
+redis.call('DEL', KEYS[1])
 return 1
 """
 )
@@ -87,6 +97,7 @@ return 1
 #: Returns the data, and the voucher or 1 for the ticket taken.
 READ = Script(
     _HELD
+    + _SET
     + """
 if not held then return {} end
 if string.sub(held, 1, 2) ~= ARGV[3] then return {held} end
@@ -95,8 +106,7 @@ if type(voucher) == 'string' then
   if string.sub(voucher, 1, 2) == ARGV[4] then return {held, voucher} end
   if string.sub(voucher, 1, 1) == 'T' then return {held} end
 end
-if ARGV[2] == '0' then return {held} end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+if ARGV[2] == '0' or not set(KEYS[2], ARGV[1], 'PX', ARGV[2]) then return {held} end
 return {held, 1}
 """
 )

@@ -52,14 +52,22 @@ def test_such_data_are_no_session_and_are_logged(
 
 @both_ways
 @each_damage
-def test_such_a_voucher_is_passed_by(
-    redis_server: RedisServer, damage: Callable[[bytes], bytes], is_async: bool
+def test_such_a_voucher_is_passed_by_and_replaced(
+    redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
+    is_async: bool,
 ) -> None:
     with site("cache", single_cache(redis_server), LEASE):
         browser = signed_in(is_async=is_async)
         _, voucher = keys(redis_server)
         redis_server.ask("SET", voucher, damage(redis_server.ask("GET", voucher)))
         assert browser.data()["cat"] == "Tom"
+        # Logged, and gone: the next request makes another one.
+        if "voucher" in caplog.text:
+            assert redis_server.ask("GET", voucher) is None
+        browser.data()
+        assert redis_server.ask("GET", voucher)[:2] == b"M\x01"
         browser.get("/set/dog/Rex/")
         assert browser.data()["dog"] == "Rex"
         # The row is asked.

@@ -6,14 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from django_sessionkit.backends import copied, rows, saving
+from django.contrib.sessions.backends.base import CreateError
+
+from django_sessionkit.backends import rows, saving
 from django_sessionkit.backends.cached_db import SessionStore
+from django_sessionkit.backends.copied import CopiedStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.format import Entry
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
-from tests.schedules import switches
-from tests.schedules.switches import LEASE_MS, Switch, instead, script
+from tests.schedules import broken_scripts, switches
+from tests.schedules.broken_scripts import NEW_LEASE, replace
+from tests.schedules.switches import Switch, instead
 
 
 def find_before_ticket(self: SessionStore, key: SplitKey) -> AbstractSession | None:
@@ -48,30 +52,27 @@ _update = saving.MergingStore._update
 def update_or_insert(self: saving.MergingStore, data: dict[str, Any]) -> None:
     try:
         _update(self, data)
-    except SessionGone:
+    except SessionGone as error:
         self._remember(None)
-        self._insert(data)
+        try:
+            self._insert(data)
+        except CreateError:
+            raise error from None  # there is a row, with another secret
 
 
 RULES: Mapping[str, Switch] = {
-    "a fill needs its ticket": switches.FILL_WITHOUT_TICKET,
+    "a fill needs its ticket": broken_scripts.FILL_WITHOUT_TICKET,
     "a ticket is taken before the row is read": instead(SessionStore, "_find", find_before_ticket),
-    "a save takes tickets away": script("REPLACE", ("redis.call('DEL', KEYS[1])", "")),
-    "a save replaces no newer copy": script("REPLACE", ("number(held) < number(ARGV[1])", "true")),
-    "a save creates no copy": script(
-        "REPLACE",
-        (
-            "if not held then return 0 end",
-            f"if not held then return redis.call('SET', KEYS[1], ARGV[1], 'PX', {LEASE_MS}) end",
-        ),
+    "a save takes tickets away": replace(ticket=""),
+    "a save replaces no newer copy": replace(older="true"),
+    "a save creates no copy": replace(
+        absent=f"return redis.call('SET', KEYS[1], ARGV[1], {NEW_LEASE})"
     ),
     "a save replaces the copy": instead(SessionStore, "_has_written", lambda *_: None),
     "a save waits for the commit": instead(SessionStore, "_has_written", replace_before_commit),
-    "a load in a transaction fills nothing": instead(
-        copied.CopiedStore, "_may_fill", lambda self: True
-    ),
+    "a load in a transaction fills nothing": instead(CopiedStore, "_may_fill", lambda _: True),
     "a transaction does not believe copies of what it has changed": instead(
-        copied.CopiedStore, "_may_believe", lambda self, key: True
+        CopiedStore, "_may_believe", lambda *_: True
     ),
     "an end takes the copy back": switches.ENDS_LEAVE_COPIES,
     "the copy is taken back after the row": switches.DROP_BEFORE_DELETE,
@@ -86,6 +87,8 @@ RULES: Mapping[str, Switch] = {
 }
 #: Seen only a lease later, where copies outlive their session.
 LEASE_RULES: Mapping[str, Switch] = {
-    "a fill keeps the lease of its ticket": switches.FILL_WITH_NEW_LEASE,
-    "a save keeps the lease of the copy": script("REPLACE", ("'KEEPTTL'", f"'PX', {LEASE_MS}")),
+    "a fill keeps the lease of its ticket": broken_scripts.FILL_WITH_NEW_LEASE,
+    "a save keeps the lease of the copy": replace(life=NEW_LEASE),
 }
+#: The parts that are open above, as they must be.
+UNBROKEN = (broken_scripts.fill(), replace())

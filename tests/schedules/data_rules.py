@@ -12,16 +12,15 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import caches
 
-from django_sessionkit.backends import data
 from django_sessionkit.backends.cache import SessionStore
+from django_sessionkit.backends.data import DataStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.format import STAMP, Entry, Kind, new_stamp, pack_voucher
 from django_sessionkit.copies.slots import voucher_key
 from django_sessionkit.keys import SplitKey
-from tests.schedules import switches
-from tests.schedules.switches import LEASE_MS, Switch, instead, script
-
-_PUT = "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])"
+from tests.schedules import broken_scripts, switches
+from tests.schedules.broken_scripts import swap
+from tests.schedules.switches import LEASE_MS, Switch, instead
 
 
 def find_before_ticket(self: SessionStore, key: SplitKey) -> AbstractSession | None:
@@ -36,14 +35,14 @@ def find_before_ticket(self: SessionStore, key: SplitKey) -> AbstractSession | N
     return row
 
 
-_swap = SessionStore._swap
+_real_swap = SessionStore._swap
 
 
 def swap_and_vouch(
     self: SessionStore, base: AbstractSession, data: dict[str, Any], *, unvouch: bool = False
 ) -> AbstractSession | None:
     """Save, and vouch for the row without having asked it."""
-    theirs = _swap(self, base, data, unvouch=unvouch)
+    theirs = _real_swap(self, base, data, unvouch=unvouch)
     row = self._row
     if theirs is None and row is not None and row.entry.kind is Kind.DATA:
         voucher = pack_voucher(row.entry, row.public_id, row.expire_date, row.pk)
@@ -64,32 +63,22 @@ def retire_anyway(
 
 
 RULES: Mapping[str, Switch] = {
-    "a save compares stamps": script(
-        "SWAP",
-        (
-            "if held ~= ARGV[2] and string.sub(held, 3, 10) ~= ARGV[1] then return held end\n",
-            "",
-        ),
-    ),
-    "a save creates no data": script(
-        "SWAP", ("if not held then return 0 end\n", ""), ("if held ~=", "if held and held ~=")
-    ),
-    "a voucher needs its ticket": switches.FILL_WITHOUT_TICKET,
-    "a ticket is taken before the row is read": instead(
-        data.DataStore, "_find", find_before_ticket
-    ),
+    "a save compares stamps": swap(moved="false"),
+    "a save creates no data": swap(absent=""),
+    "a voucher needs its ticket": broken_scripts.FILL_WITHOUT_TICKET,
+    "a ticket is taken before the row is read": instead(DataStore, "_find", find_before_ticket),
     "a login retires the data that it knows": instead(SessionStore, "_retire", retire_anyway),
     "a login retires the visitor's data": instead(SessionStore, "_retire", lambda *_: None),
     "an end takes data and voucher back": switches.ENDS_LEAVE_COPIES,
     "a new key is put into the data": instead(SessionStore, "_rekey", lambda *_: None),
     "an UPDATE names the secret": switches.written_without("secret_hash"),
 }
-#: Seen only a lease later, where copies outlive their session.
+#: Seen only a lease later, where data outlive their session.
 LEASE_RULES: Mapping[str, Switch] = {
-    "a voucher keeps the lease of its ticket": switches.FILL_WITH_NEW_LEASE,
+    "a voucher keeps the lease of its ticket": broken_scripts.FILL_WITH_NEW_LEASE,
     "a save creates no voucher": instead(SessionStore, "_swap", swap_and_vouch),
-    "a save prolongs no voucher": script(
-        "SWAP", (_PUT, f"{_PUT} redis.call('PEXPIRE', KEYS[2], {LEASE_MS})")
-    ),
+    "a save prolongs no voucher": swap(voucher=f"redis.call('PEXPIRE', KEYS[2], {LEASE_MS})"),
     "a voucher is authentic": switches.NOTHING_AUTHENTICATED,
 }
+#: The parts that are open above, as they must be.
+UNBROKEN = (broken_scripts.fill(), swap())

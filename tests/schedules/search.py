@@ -26,7 +26,7 @@ CLIENTS = "ABCD"
 #: How often each operation is drawn.
 OPERATIONS: Mapping[str, int] = {
     "load": 6,
-    "load in a transaction": 1,
+    "load in a transaction": 2,
     "save": 5,
     "save twice": 1,
     "renew": 1,
@@ -56,7 +56,7 @@ FAULTS: Mapping[str, int] = {
 #: Of a hundred schedules.
 WITH_FAULTS, WITH_LEASES = 15, 15
 #: Of a hundred sessions.
-SIGNED_IN = 70
+SIGNED_IN = 65
 
 
 class Violation(AssertionError):  # noqa: N818 - what was found

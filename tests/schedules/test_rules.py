@@ -6,6 +6,7 @@ How many schedules it took stands in the report: pytest -rP, or the properties o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -49,3 +50,20 @@ def test_without_a_rule_a_promise_is_broken(
     # It is the rule that was missing, not another fault.
     assert isinstance(violation.__cause__, Broken), violation
     search.run(seed, of_leases=of_leases)
+
+
+@pytest.mark.parametrize(
+    ("search", "scripts"),
+    [
+        pytest.param(CACHED_DB, copies_rules.UNBROKEN, id="cached_db"),
+        pytest.param(CACHE, data_rules.UNBROKEN, id="cache"),
+    ],
+    indirect=["search"],
+)
+def test_the_scripts_of_this_test_break_nothing_before_a_rule_is_switched_off(
+    search: Search, scripts: tuple[Switch, ...]
+) -> None:
+    with ExitStack() as stack:
+        for switch in scripts:
+            stack.enter_context(switch())
+        assert search.first_violation(range(100)) is None

@@ -184,7 +184,9 @@ class Promises:
             promise.holds(end) and not promise.is_late and not promise.leaves_row
             for promise in session.ends
         )
-        if has_ended and any(entry is not None and entry[:1] in b"CDVM" for entry in held):
+        # A voucher without a row is a forged one, and good for nothing.
+        kinds = b"CDVM" if session.has_row else b"CDV"
+        if has_ended and any(entry is not None and entry[:1] in kinds for entry in held):
             raise Broken("The session has ended, and something of it is left in the cache.")
 
     def _check_refused(self, data: dict[str, Any]) -> None:

@@ -179,6 +179,9 @@ def run_pytest(
     with tempfile.TemporaryDirectory(prefix="sessionkit-") as directory:
         report = Path(directory, "report.xml")
         command = [PYTHON, "-m", *(["coverage", "run", "-m"] if coverage else []), "pytest"]
+        # Many tests wait more than they work.
+        workers = min(2 * (os.cpu_count() or 1), 8)
+        command += [f"--numprocesses={workers}", "--dist=worksteal"]
         command += [f"--junitxml={report}", *arguments]
         code = subprocess.call(command, cwd=ROOT, env={**environment, "TEST_DB": database})
         if not report.exists():

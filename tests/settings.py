@@ -70,7 +70,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if redis := os.environ.get("SESSIONKIT_TEST_REDIS"):
-    CACHES["redis"] = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis}
+    CACHES["redis"] = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": redis,
+        # Each worker of pytest-xdist removes its own keys alone.
+        "KEY_PREFIX": os.environ.get("PYTEST_XDIST_WORKER", ""),
+    }
 
 SECRET_KEY = "for the tests alone"
 USE_TZ = True

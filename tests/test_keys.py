@@ -48,7 +48,9 @@ def test_a_key_with_another_character_is_another_key_or_none(
 
 
 @pytest.mark.parametrize(
-    "value", [None, 0, 1.5, True, b"0" * 64, ["0" * 64], uuid.uuid4(), object()], ids=repr
+    "value",
+    [None, 0, 1.5, True, b"0" * 64, ["0" * 64], uuid.uuid4(), object()],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_string_is_no_key(value: object) -> None:
     assert SplitKey.parse(value) is None

@@ -6,6 +6,7 @@ On every cache, for WSGI and ASGI, for every way to end a session.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from django.conf import settings
@@ -139,6 +140,32 @@ def test_of_two_writers_that_reach_the_cache_in_the_wrong_order_both_are_seen(
     for browser in (first, second):
         data = browser.data()
         assert (data["cat"], data["dog"]) == ("Tom", "Rex")
+
+
+@with_a_cache
+@both_ways
+def test_what_a_visitors_other_tabs_store_during_the_login_goes_along_however_often(
+    engine: Engine, is_async: bool
+) -> None:
+    User.objects.create_user("alice")
+    browser = Browser(is_async=is_async)
+    browser.get("/set/start/x/")
+    other = Browser(session_key=browser.session_key)
+    names = iter(["one", "two", "three"])
+
+    def store() -> None:
+        if name := next(names, None):
+            # And once more, when that has been merged and the login tries again.
+            with just_before({"swap"}, lambda: None):
+                other.get(f"/set/{name}/x/")
+            again.enter_context(just_before({"swap"}, store))
+
+    with ExitStack() as again, just_before({"swap"}, store):
+        browser.get("/login/alice/")
+    if not engine.keeps_public_id_at_login:
+        assert {"start", "one", "two", "three"} <= browser.data().keys()
+    assert browser.get("/whoami/").text == "alice"
+    assert "start" in browser.data()
 
 
 @with_a_cache

@@ -81,15 +81,15 @@ class SessionStore(DataStore):
         self._is_leased = True
         if self._superseded is not None:
             # If the row is taken back, the visitor's session goes on.
-            retire = partial(self._retire, self._superseded, obj, data)
+            retire = partial(self._retire, self._superseded, data)
             if obj.entry.kind is Kind.DATA:
                 after_commit(retire, self._rows().db)
             else:
                 retire()
             self._superseded = None
 
-    def _retire(self, old: AbstractSession, new: AbstractSession, data: dict[str, Any]) -> None:
-        """End the visitor's session that ``new`` goes on from, with what it has got meanwhile."""
+    def _retire(self, old: AbstractSession, data: dict[str, Any]) -> None:
+        """End the visitor's session that this one goes on from, with what it has got meanwhile."""
         expire_date = timezone.now() + retirement()
         retired = Entry(Kind.RETIRED, new_stamp(), expire_date, old.entry.secret_hash)
         before = old
@@ -102,10 +102,12 @@ class SessionStore(DataStore):
                 return
             theirs = self.model(public_id=old.public_id, expire_date=entry.expire_date)
             self._put(entry, theirs)
+            if (new := self._current_row()) is None:
+                return
             data = merge(
                 self._decoded(before), data, self._decoded(theirs), self.serializer().dumps
             )
-            self._swap(new, data)
+            data = self._save_over(new, data)
             self._adopt(data)
             before = theirs
 
@@ -115,11 +117,7 @@ class SessionStore(DataStore):
             raise SessionGone("The session has ended.")
         is_first_login = is_visitors(base) and AUTH_USER_ID in data
         has_written = not is_visitors(base) and self._update_row(base, data)
-        for _ in _tries():
-            theirs = self._swap(base, data, unvouch=has_written)
-            if theirs is None:
-                break
-            data, base = self._merge(base, data, theirs), theirs
+        data = self._save_over(base, data, unvouch=has_written)
         if is_first_login and (row := self._current_row()) is not None:
             self._insert_row(row)
         self._adopt(data)
@@ -145,6 +143,19 @@ class SessionStore(DataStore):
         if changes and not self._this(base).update(**changes):
             raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
         return True
+
+    def _save_over(
+        self, base: AbstractSession, data: dict[str, Any], *, unvouch: bool = False
+    ) -> dict[str, Any]:
+        """Put the data in place of those of ``base``, merged with what others put there since.
+
+        Returns what was put. Raises SessionGone as ``_swap()`` does.
+        """
+        tries = _tries()
+        while (theirs := self._swap(base, data, unvouch=unvouch)) is not None:
+            next(tries)
+            data, base = self._merge(base, data, theirs), theirs
+        return data
 
     def _swap(
         self, base: AbstractSession, data: dict[str, Any], *, unvouch: bool = False

@@ -135,7 +135,8 @@ class SessionStore(CopiedStore, MergingStore):
 
         Columns that a copy does not hold are read when they are asked for (they are deferred).
         """
-        if not key.proves(entry.secret_hash) or entry.expire_date <= timezone.now():
+        is_over = entry.expire_date <= timezone.now() or not entry.is_within(conf.lease)
+        if is_over or not key.proves(entry.secret_hash):
             return None
         values = {
             "id": entry.pk,

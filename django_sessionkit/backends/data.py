@@ -137,7 +137,7 @@ class DataStore(CopiedStore):
         if read.voucher is None or not key.proves(entry.secret_hash):
             return None
         try:
-            expire_date, pk = unpack_voucher(read.voucher, entry, key.public_id)
+            expire_date, pk = unpack_voucher(read.voucher, entry, key.public_id, conf.lease)
         except BadEntry as error:
             logger.warning("The voucher of session %s is none: %s", key, error)
             with self._reached():

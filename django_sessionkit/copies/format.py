@@ -3,8 +3,8 @@
 An entry is
 
     kind (1), format (1), stamp (8), MAC (16), then the body:
-    expiry in microseconds (8), primary key (8), secret hash (32), length of the user's id (2),
-    1 if the data is compressed else 0 (1), the user's id, the data
+    time of writing and expiry in microseconds (8 each), primary key (8), secret hash (32),
+    length of the user's id (2), 1 if the data is compressed else 0 (1), the user's id, the data
 
 with whole numbers as big-endian and signed. The stamp of a copy is the version of its row, so
 that a script in the cache can tell the newer of two; that of data is random. The MAC is over kind,
@@ -12,7 +12,10 @@ format, public id, stamp and body, with a key made of SECRET_KEY: whoever can wr
 neither forge an entry nor put that of one session under the key of another.
 
 A voucher says that the row of some data was there when it was last asked: kind, format, MAC,
-then the expiry (8) and the primary key (8) of the row.
+then the time of writing (8), the expiry (8) and the primary key (8) of the row.
+
+The cache ends what is believed for a lease, by its own clock. The time of writing bounds that once
+more: who can write to the cache could put back, again and again, what it has ended.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ import secrets
 import struct
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from django_sessionkit.exceptions import BadEntry
@@ -34,12 +38,14 @@ FORMAT = b"\x01"
 STAMP = struct.Struct(">q")
 HEAD = 2 + STAMP.size
 MAC_SIZE = 16
-_BODY = struct.Struct(">qq32sHB")
-_VOUCHER = struct.Struct(">qq")
+_BODY = struct.Struct(">qqq32sHB")
+_VOUCHER = struct.Struct(">qqq")
 _SALT = "django_sessionkit.copies"
 # Naive where the site's times are: there and back again, they stay as they were.
 _EPOCHS = {True: datetime(1970, 1, 1, tzinfo=UTC), False: datetime(1970, 1, 1)}  # noqa: DTZ001
 _MICROSECOND = timedelta(microseconds=1)
+#: How far the clocks of a site's servers may differ.
+SKEW = timedelta(seconds=60)
 
 
 class Kind(bytes, Enum):
@@ -63,6 +69,11 @@ class Entry:
     pk: int = 0
     user: str = ""
     data: bytes = b""
+    written_at: datetime = field(default_factory=timezone.now, compare=False)
+
+    def is_within(self, lease: int) -> bool:
+        """Whether it was written no longer than ``lease`` seconds ago, give or take a minute."""
+        return _is_within(self.written_at, lease)
 
     def pack(self, public_id: uuid.UUID) -> bytes:
         """Return the bytes of the entry, good for this session alone."""
@@ -70,7 +81,12 @@ class Entry:
         compressed = zlib.compress(data)
         is_compressed = len(compressed) < len(data)
         body = _BODY.pack(
-            _microseconds(self.expire_date), self.pk, self.secret_hash, len(user), is_compressed
+            _microseconds(self.written_at),
+            _microseconds(self.expire_date),
+            self.pk,
+            self.secret_hash,
+            len(user),
+            is_compressed,
         )
         body += user + (compressed if is_compressed else data)
         head = self.kind.value + FORMAT + STAMP.pack(self.stamp)
@@ -89,12 +105,13 @@ def unpack(raw: object, public_id: uuid.UUID) -> Entry:
         raise BadEntry("Its format is unknown.")
     if not _is_authentic(mac, head, public_id, body):
         raise BadEntry("It was not written by this site, or not for this session.")
-    microseconds, pk, secret_hash, length, is_compressed = _BODY.unpack_from(body)
+    written_at, expire_date, pk, secret_hash, length, is_compressed = _BODY.unpack_from(body)
     user, data = body[_BODY.size : _BODY.size + length], body[_BODY.size + length :]
     return Entry(
         kind=Kind(head[:1]),
         stamp=STAMP.unpack(head[2:])[0],
-        expire_date=_moment(microseconds),
+        expire_date=_moment(expire_date),
+        written_at=_moment(written_at),
         secret_hash=secret_hash,
         pk=pk,
         user=user.decode(),
@@ -105,14 +122,16 @@ def unpack(raw: object, public_id: uuid.UUID) -> Entry:
 def pack_voucher(entry: Entry, public_id: uuid.UUID, expire_date: datetime, pk: int) -> bytes:
     """Return the bytes which say that the row, as ``entry`` has it, ends at ``expire_date``."""
     head = Kind.VOUCHER.value + FORMAT
-    told = _VOUCHER.pack(_microseconds(expire_date), pk)
+    told = _VOUCHER.pack(_microseconds(timezone.now()), _microseconds(expire_date), pk)
     return head + _mac(head, public_id, told + _vouched(entry), settings.SECRET_KEY) + told
 
 
-def unpack_voucher(raw: object, entry: Entry, public_id: uuid.UUID) -> tuple[datetime, int]:
+def unpack_voucher(
+    raw: object, entry: Entry, public_id: uuid.UUID, lease: int
+) -> tuple[datetime, int]:
     """Return when the row ends that vouches for ``entry``, and its primary key.
 
-    Raises BadEntry if ``raw`` vouches for something else, or nothing.
+    Raises BadEntry if ``raw`` vouches for something else, or no longer.
     """
     if not isinstance(raw, bytes) or len(raw) != 2 + MAC_SIZE + _VOUCHER.size:
         raise BadEntry("It is no voucher.")
@@ -120,8 +139,10 @@ def unpack_voucher(raw: object, entry: Entry, public_id: uuid.UUID) -> tuple[dat
     is_good = _is_authentic(mac, head, public_id, told + _vouched(entry))
     if head != Kind.VOUCHER.value + FORMAT or not is_good:
         raise BadEntry("It does not vouch for this session as it is.")
-    microseconds, pk = _VOUCHER.unpack(told)
-    return _moment(microseconds), pk
+    written_at, expire_date, pk = _VOUCHER.unpack(told)
+    if not _is_within(_moment(written_at), lease):
+        raise BadEntry("It is too old.")
+    return _moment(expire_date), pk
 
 
 def _vouched(entry: Entry) -> bytes:
@@ -131,6 +152,11 @@ def _vouched(entry: Entry) -> bytes:
 def new_stamp() -> int:
     """Return a random stamp: a counter could repeat after a snapshot was restored."""
     return secrets.randbits(63)
+
+
+def _is_within(written_at: datetime, lease: int) -> bool:
+    age = timezone.now() - written_at
+    return -SKEW <= age <= timedelta(seconds=lease) + SKEW
 
 
 def _microseconds(moment: datetime) -> int:

@@ -87,7 +87,7 @@ def test_an_unknown_key_is_never_adopted(faces: Faces) -> None:
     assert faces.read(VALID) == {}
 
 
-@pytest.mark.parametrize("session_key", [VALID, "unknown-key", VALID.upper()])
+@pytest.mark.parametrize("session_key", [VALID, "unknown-key", VALID.upper()], ids=range(3))
 def test_saving_an_unknown_key_that_was_not_read_raises_or_makes_a_new_one(
     faces: Faces, session_key: str
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import pytest
 from django.test import override_settings
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +59,7 @@ def test_what_was_packed_is_unpacked(entry: Entry) -> None:
 def test_naive_times_stay_as_they_are(hour: int) -> None:
     for month in (3, 10):
         moment = datetime(2026, month, 29, hour, 30, 0, 1)  # noqa: DTZ001
-        entry = dataclasses.replace(ENTRY, expire_date=moment)
+        entry = dataclasses.replace(ENTRY, expire_date=moment, written_at=moment)
         assert unpack(entry.pack(PUBLIC_ID), PUBLIC_ID) == entry
 
 
@@ -84,7 +87,7 @@ def test_what_others_put_there_is_nothing(raw: object) -> None:
     with pytest.raises(BadEntry):
         unpack(raw, PUBLIC_ID)
     with pytest.raises(BadEntry):
-        unpack_voucher(raw, ENTRY, PUBLIC_ID)
+        unpack_voucher(raw, ENTRY, PUBLIC_ID, 60)
 
 
 def test_the_entry_of_one_session_is_none_of_another() -> None:
@@ -99,12 +102,12 @@ def test_another_secret_key_writes_nothing_that_is_believed_until_it_is_a_fallba
         with pytest.raises(BadEntry):
             unpack(raw, PUBLIC_ID)
         with pytest.raises(BadEntry):
-            unpack_voucher(voucher, ENTRY, PUBLIC_ID)
+            unpack_voucher(voucher, ENTRY, PUBLIC_ID, 60)
     with override_settings(
         SECRET_KEY="another", SECRET_KEY_FALLBACKS=["a third", "for the tests alone"]
     ):
         assert unpack(raw, PUBLIC_ID) == ENTRY
-        assert unpack_voucher(voucher, ENTRY, PUBLIC_ID) == (ENTRY.expire_date, 42)
+        assert unpack_voucher(voucher, ENTRY, PUBLIC_ID, 60) == (ENTRY.expire_date, 42)
         assert ENTRY.pack(PUBLIC_ID) != raw
 
 
@@ -113,21 +116,34 @@ def test_a_voucher_is_good_for_that_session_secret_and_user() -> None:
     voucher = pack_voucher(ENTRY, PUBLIC_ID, later, 42)
     # It is about the row; the data may have moved on.
     moved = dataclasses.replace(ENTRY, stamp=8, data=b"{}")
-    assert unpack_voucher(voucher, moved, PUBLIC_ID) == (later, 42)
+    assert unpack_voucher(voucher, moved, PUBLIC_ID, 60) == (later, 42)
     for entry in (
         dataclasses.replace(ENTRY, secret_hash=bytes(32)),
         dataclasses.replace(ENTRY, user="1"),
         dataclasses.replace(ENTRY, user=""),
     ):
         with pytest.raises(BadEntry):
-            unpack_voucher(voucher, entry, PUBLIC_ID)
+            unpack_voucher(voucher, entry, PUBLIC_ID, 60)
     with pytest.raises(BadEntry):
-        unpack_voucher(voucher, ENTRY, OTHER)
+        unpack_voucher(voucher, ENTRY, OTHER, 60)
     for place in range(len(voucher)):
         changed = bytearray(voucher)
         changed[place] ^= 1
         with pytest.raises(BadEntry):
-            unpack_voucher(bytes(changed), ENTRY, PUBLIC_ID)
+            unpack_voucher(bytes(changed), ENTRY, PUBLIC_ID, 60)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_good"), [(-200, False), (-30, True), (0, True), (90, True), (200, False)]
+)
+def test_what_was_written_long_ago_is_believed_no_more(seconds: int, is_good: bool) -> None:
+    moment = timezone.now() - timedelta(seconds=seconds)
+    with mock.patch.object(timezone, "now", return_value=moment):
+        entry = dataclasses.replace(ENTRY, written_at=timezone.now())
+        voucher = pack_voucher(ENTRY, PUBLIC_ID, ENTRY.expire_date, 42)
+    assert unpack(entry.pack(PUBLIC_ID), PUBLIC_ID).is_within(60) is is_good
+    with nullcontext() if is_good else pytest.raises(BadEntry, match="too old"):
+        unpack_voucher(voucher, ENTRY, PUBLIC_ID, 60)
 
 
 def test_data_that_gain_nothing_by_it_are_not_compressed() -> None:

@@ -132,7 +132,7 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def check_cache(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E006, E007, W004, W006: what the cache of the sessions cannot do."""
+    """E006, E007, W004, W006, W007: what the cache of the sessions cannot do."""
     if not _has_cache():
         return []
     alias = settings.SESSION_CACHE_ALIAS
@@ -177,6 +177,16 @@ def check_cache(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 hint="Set 'SOCKET_CONNECT_TIMEOUT' and 'SOCKET_TIMEOUT' (seconds, such as 0.5) "
                 "in its OPTIONS; for Django's own backend they are written in lower case.",
                 id="sessionkit.W006",
+            )
+        )
+    if options.get("SENTINELS") and "retry" not in (options.get("SENTINEL_KWARGS") or {}):
+        messages.append(
+            checks.Warning(
+                f"The cache {alias!r} lets redis-py ask Sentinels that do not answer again and "
+                "again, for many seconds a request.",
+                hint="Give SENTINEL_KWARGS in its OPTIONS timeouts and a 'retry' of its own, such "
+                "as Retry(NoBackoff(), 0) of redis-py.",
+                id="sessionkit.W007",
             )
         )
     return messages

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
 
+from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+#: How many rows are asked for at a time.
+BATCH = 500
 
 #: The sessions of which a transaction that may still be open has changed the rows.
 _touched: WeakKeyDictionary[BaseDatabaseWrapper, set[uuid.UUID]] = WeakKeyDictionary()
@@ -38,30 +43,61 @@ class Recall:
         if self._store is None and not engine_has_copies():
             self.at_once = True
             return
-        if in_transaction(using):
-            _touched.setdefault(connections[using], set()).update(self.public_ids)
-        after_commit(self._act, using)
+        connection = connections[using]
+        if not in_transaction(using) or connection.in_atomic_block:
+            if connection.in_atomic_block:
+                _touched.setdefault(connection, set()).update(self.public_ids)
+            after_commit(partial(self._act, using), using)
+            return
+        # Transactions are the site's own affair (AUTOCOMMIT is off): nobody knows when it commits,
+        # and others may copy the old row until then.
+        self._store_class().doubt_copies(self.public_ids)
+        self.at_once = False
 
-    def _act(self) -> None:
-        if self.public_ids:
-            store: Any = self._store or conf.session_store
-            is_done = store.drop_copies(self.public_ids)
+    def _act(self, using: str) -> None:
+        _touched.pop(connections[using], None)
+        public_ids, self.public_ids = self._ended(using), set()
+        if public_ids:
+            is_done = self._store_class().drop_copies(public_ids)
             self.at_once = is_done and self.at_once is not False
-            self.public_ids = set()
         elif self.at_once is None:
             self.at_once = True
 
+    def _ended(self, using: str) -> set[uuid.UUID]:
+        """Return those whose copies are to go."""
+        return self.public_ids
 
-def gathered(public_id: uuid.UUID, using: str) -> Recall:
-    """Return the recall of what is deleted in this transaction, with ``public_id`` added to it.
+    def _store_class(self) -> Any:
+        return self._store or conf.session_store
+
+
+class GatheredRecall(Recall):
+    """What the deletions of single rows have gathered, of which some may have been taken back."""
+
+    def __init__(self, model: type[AbstractSession]) -> None:
+        super().__init__()
+        self._model = model
+
+    def _ended(self, using: str) -> set[uuid.UUID]:
+        public_ids = list(self.public_ids)
+        left: set[uuid.UUID] = set()
+        rows = SessionQuerySet(self._model, using=using)
+        for start in range(0, len(public_ids), BATCH):
+            some = rows.filter(public_id__in=public_ids[start : start + BATCH])
+            left.update(some.values_list("public_id", flat=True))
+        return self.public_ids - left
+
+
+def gathered(session: AbstractSession, using: str) -> Recall:
+    """Return the recall of what is deleted in this transaction, with ``session`` added to it.
 
     So a thousand rows that are deleted one by one empty the cache in one go.
     """
     connection = connections[using]
     recall = _gathered.get(connection)
     if recall is None or not recall.public_ids:
-        recall = _gathered[connection] = Recall()
-    recall.public_ids.add(public_id)
+        recall = _gathered[connection] = GatheredRecall(type(session))
+    recall.public_ids.add(session.public_id)
     # Each time: the savepoint in which the first one was scheduled may be rolled back.
     recall.schedule(using)
     return recall

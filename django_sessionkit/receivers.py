@@ -109,7 +109,7 @@ def on_session_deleted(
             [instance],
             reason=SessionEndReason.DELETED,
             actor=None,
-            recall=gathered(instance.public_id, using),
+            recall=gathered(instance, using),
             using=using,
         )
 

@@ -9,8 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.test import override_settings
 from django_redis.pool import ConnectionFactory
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from django_sessionkit.copies import cluster as cluster_module
+from django_sessionkit.backends import cached_db
 from tests.redis_cluster import Cluster
 from tests.redis_sentinels import SERVICE, Sentinels
 from tests.redis_servers import RedisServer
@@ -31,6 +34,11 @@ def sentinel_cache(sentinels: Sentinels, **options: Any) -> dict[str, Any]:
             "CLIENT_CLASS": "django_redis.client.SentinelClient",
             "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
             "SENTINELS": sentinels.addresses,
+            "SENTINEL_KWARGS": {
+                "socket_timeout": 0.2,
+                "socket_connect_timeout": 0.2,
+                "retry": Retry(NoBackoff(), 0),
+            },
             **TIMEOUTS,
             **options,
         },

@@ -73,6 +73,13 @@ def test_socket_timeouts_are_seen_wherever_they_may_stand(
 
 
 @with_a_cache
+def test_sentinels_that_are_asked_for_seconds(engine: str) -> None:
+    options = {**TIMEOUTS, "SENTINELS": [("127.0.0.1", 1)]}
+    assert ids(engine, DJANGO_REDIS, options) == {"sessionkit.W007"}
+    assert ids(engine, DJANGO_REDIS, {**options, "SENTINEL_KWARGS": {"retry": None}}) == set()
+
+
+@with_a_cache
 def test_a_connection_that_decodes_what_it_reads(engine: str) -> None:
     options = {**TIMEOUTS, "CONNECTION_POOL_KWARGS": {"decode_responses": True}}
     assert ids(engine, DJANGO_REDIS, options) == {"sessionkit.E007"}

@@ -20,6 +20,7 @@ from typing import Any
 
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError, UpdateError
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from django_sessionkit.backends.data import DataStore, is_visitors, seconds_left
@@ -27,10 +28,10 @@ from django_sessionkit.backends.rows import retirement
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies.format import Entry, Kind, new_stamp
-from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.exceptions import CacheUnreachable, SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.merge import merge
-from django_sessionkit.recall import after_commit
+from django_sessionkit.recall import after_commit, in_transaction
 from django_sessionkit.signals import SessionEndReason
 
 #: How often a save is made again because another one was faster; each time one has succeeded.
@@ -49,6 +50,8 @@ class SessionStore(DataStore):
         super().__init__(session_key)
         # The visitor's session that cycle_key() goes on from, until the save retires it.
         self._superseded: AbstractSession | None = None
+        # Its row was inserted in a transaction that may be taken back.
+        self._awaits_commit = False
 
     def flush(self) -> None:
         superseded = self._superseded
@@ -65,7 +68,9 @@ class SessionStore(DataStore):
     def _renewed(self, row: AbstractSession) -> dict[str, Any]:
         renewed = super()._renewed(row)
         if row.entry is not None:
-            renewed["expire_date"] = row.entry.expire_date
+            # Unless somebody has moved it since it was read.
+            moved = When(expire_date=row.expire_date, then=Value(row.entry.expire_date))
+            renewed["expire_date"] = Case(moved, default=F("expire_date"))
         return renewed
 
     def _insert(self, data: dict[str, Any]) -> None:
@@ -75,21 +80,33 @@ class SessionStore(DataStore):
             raw = obj.entry.pack(obj.public_id)
             if not self._data.create(obj.public_id, raw, seconds_left(obj.entry)):
                 raise CreateError("The session key is in use.")
-        if obj.entry.kind is Kind.DATA:
-            self._insert_row(obj)
         self._remember(obj)
         self._is_leased = True
-        if self._superseded is not None:
-            # If the row is taken back, the visitor's session goes on.
-            retire = partial(self._retire, self._superseded, data)
-            if obj.entry.kind is Kind.DATA:
-                after_commit(retire, self._rows().db)
-            else:
-                retire()
-            self._superseded = None
+        if obj.entry.kind is Kind.DATA:
+            self._sign_in(obj, data)
+        else:
+            self._retire(data)
 
-    def _retire(self, old: AbstractSession, data: dict[str, Any]) -> None:
-        """End the visitor's session that this one goes on from, with what it has got meanwhile."""
+    def _sign_in(self, obj: AbstractSession, data: dict[str, Any]) -> None:
+        """Insert the row; if that is taken back, the visitor's session goes on."""
+        using = self._rows().db
+        self._insert_row(obj)
+        self._awaits_commit = in_transaction(using)
+        after_commit(partial(self._retire, data), using)
+
+    def _retire(self, data: dict[str, Any]) -> None:
+        """End the visitor's session that this one goes on from, if any."""
+        self._awaits_commit = False
+        old, self._superseded = self._superseded, None
+        if old is not None:
+            try:
+                self._take_over(old, data)
+            except CacheUnreachable:
+                # Noted. What others do after this commit must not be stopped by it.
+                return
+
+    def _take_over(self, old: AbstractSession, data: dict[str, Any]) -> None:
+        """Retire the visitor's session, and take along what it has got meanwhile."""
         expire_date = timezone.now() + retirement()
         retired = Entry(Kind.RETIRED, new_stamp(), expire_date, old.entry.secret_hash)
         before = old
@@ -116,18 +133,28 @@ class SessionStore(DataStore):
         if base is None or base.entry is None:
             raise SessionGone("The session has ended.")
         is_first_login = is_visitors(base) and AUTH_USER_ID in data
+        if self._awaits_commit and not in_transaction(self._rows().db):
+            # It did not come: the row was taken back, and the login is saved once more.
+            self._awaits_commit = False
+            if not self._this(base).exists():
+                base.pk = None
+                self._sign_in(base, data)
         has_written = not is_visitors(base) and self._update_row(base, data)
-        data = self._save_over(base, data, unvouch=has_written)
-        if is_first_login and (row := self._current_row()) is not None:
+        merged = self._save_over(base, data, unvouch=has_written)
+        row = self._current_row()
+        if is_first_login and row is not None:
             self._insert_row(row)
-        self._adopt(data)
+        elif has_written and merged is not data and row is not None:
+            # The row has the end that was to be before the merge.
+            self._this(row).update(expire_date=row.expire_date)
+        self._adopt(merged)
 
     def _update_row(self, base: AbstractSession, data: dict[str, Any]) -> bool:
         """Write what has changed of the row; return whether that could not wait.
 
         Raises SessionGone if there is no such row any more, or it has another secret.
         """
-        obj = self.create_model_instance(data)
+        obj = self._changed(base, data)
         changes = {
             field.attname: obj.__dict__[field.attname]
             for field in self.model._meta.concrete_fields
@@ -164,11 +191,7 @@ class SessionStore(DataStore):
 
         Raises SessionGone if there are none, or others than of this session and key.
         """
-        loaded, self._row = self._row, base
-        try:
-            obj = self.create_model_instance(data)
-        finally:
-            self._row = loaded
+        obj = self._changed(base, data)
         self._enter(obj, data)
         swapped = self._swap_entry(obj.public_id, base.entry.stamp, obj.entry, unvouch=unvouch)
         if swapped.is_done:
@@ -188,8 +211,16 @@ class SessionStore(DataStore):
         old = bytes(row.secret_hash)
         if not super()._replace_secret(row, new):
             return False
-        after_commit(partial(self._rekey, row, old), self._rows().db)
+        after_commit(partial(self._rekey_if_reached, row, old), self._rows().db)
         return True
+
+    def _rekey_if_reached(self, row: AbstractSession, old: bytes) -> None:
+        try:
+            self._rekey(row, old)
+        except CacheUnreachable:
+            # Noted. The row has the new secret, and is asked; nor must what others do after this
+            # commit be stopped by it.
+            return
 
     def _rekey(self, row: AbstractSession, old: bytes) -> None:
         """Give the data the row's new secret, so that nobody saves them with the old one."""

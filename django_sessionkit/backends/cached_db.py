@@ -10,6 +10,7 @@ All access runs in the sync methods; the async twins take one thread hop for a m
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Collection
 
@@ -27,6 +28,13 @@ from django_sessionkit.copies.slots import copy_key
 from django_sessionkit.exceptions import BadEntry, CacheUnreachable
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import Recall, in_transaction
+
+#: For how many seconds reading passes by a cache that has not answered: else each request would
+#: wait for it. What takes copies back tries each time.
+PAUSE = 1.0
+
+#: Until when (by time.monotonic()), by the alias of the cache.
+_paused_until: dict[str, float] = {}
 
 logger = logging.getLogger("django_sessionkit")
 
@@ -50,8 +58,8 @@ class SessionStore(CopiedStore, MergingStore):
             copies_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).drop(public_ids)
         except CacheUnreachable as error:
             logger.error(
-                "The cache did not answer; the copies of %d sessions that ended or got a new key "
-                "are believed for up to %d s more: %s",
+                "The cache did not answer; the copies of %d sessions that ended, were saved or got "
+                "a new key are believed for up to %d s more: %s",
                 len(public_ids),
                 conf.lease,
                 error,
@@ -59,14 +67,20 @@ class SessionStore(CopiedStore, MergingStore):
             return False
         return True
 
+    @classmethod
+    def doubt_copies(cls, public_ids: Collection[uuid.UUID]) -> None:
+        """Let the rows be asked, where it is not known whether they change."""
+        cls.drop_copies(public_ids)
+
     def _find(self, key: SplitKey) -> AbstractSession | None:
         self._is_leased = self._owes_copy = False
-        if not self._may_believe(key):
+        if not self._may_believe(key) or time.monotonic() < _paused_until.get(self._alias, 0):
             return super()._find(key)
         may_fill = self._may_fill()
         try:
             row, ticket = self._fetch(key, may_fill)
         except CacheUnreachable as error:
+            _paused_until[self._alias] = time.monotonic() + PAUSE
             _log_passed_by(key, error)
             return super()._find(key)
         if row is not None:
@@ -74,7 +88,8 @@ class SessionStore(CopiedStore, MergingStore):
             return row
         row = super()._find(key)
         self._owes_copy = row is not None and not may_fill
-        if row is not None and ticket is not None:
+        # What cannot be read is no copy for others, who may be able to read it.
+        if row is not None and ticket is not None and self._decoded(row):
             try:
                 self._copies.fill(key.public_id, ticket, self._copy_of(row))
             except CacheUnreachable as error:
@@ -133,10 +148,11 @@ class SessionStore(CopiedStore, MergingStore):
     def _row_of(self, entry: Entry, key: SplitKey) -> AbstractSession | None:
         """Return the row that the copy is of; None if it does not confirm the key, or has ended.
 
-        Columns that a copy does not hold are read when they are asked for (they are deferred).
+        Raises BadEntry if the copy is too old, or cannot be read.
         """
-        is_over = entry.expire_date <= timezone.now() or not entry.is_within(conf.lease)
-        if is_over or not key.proves(entry.secret_hash):
+        if not entry.is_within(conf.lease):
+            raise BadEntry("It is too old.")
+        if not key.proves(entry.secret_hash) or entry.expire_date <= timezone.now():
             return None
         values = {
             "id": entry.pk,
@@ -146,8 +162,7 @@ class SessionStore(CopiedStore, MergingStore):
             "expire_date": entry.expire_date,
             "version": entry.stamp,
         }
-        row = self.model.from_db(self._rows().db, list(values), list(values.values()))
-        return self._put(entry, row)
+        return self._put(entry, self._deferred(values))
 
 
 def _log_foreign(key: SplitKey, why: object) -> None:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 
 from django_sessionkit.backends.server import ServerStore
 from django_sessionkit.base_session import AbstractSession
@@ -26,7 +27,8 @@ class CopiedStore(ServerStore):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        self._cache: BaseCache = caches[settings.SESSION_CACHE_ALIAS]
+        self._alias: str = settings.SESSION_CACHE_ALIAS
+        self._cache: BaseCache = caches[self._alias]
         # The cache has vouched for the row, so there is no lease to renew.
         self._is_leased = False
         # The row was read where nothing may be put into the cache, within a transaction.
@@ -45,7 +47,11 @@ class CopiedStore(ServerStore):
         key = SplitKey.parse(session_key)
         if key is None:
             return False
-        row = type(self)(session_key)._find(key)
+        try:
+            row = type(self)(session_key)._find(key)
+        except CacheUnreachable:
+            self.is_unavailable = True
+            raise
         return row is not None and key.proves(row.secret_hash)
 
     def lease_has_run_out(self) -> bool:
@@ -58,11 +64,15 @@ class CopiedStore(ServerStore):
         if self._owes_copy and key is not None and not in_transaction(self._rows().db):
             try:
                 self._find(key)
-            except CacheUnreachable:
-                logger.warning("The cache did not answer; session %s has no copy.", key)
+            except (CacheUnreachable, DatabaseError):
+                # The response is ready; no copy is worth losing it.
+                logger.warning("Could not make a copy of session %s", key, exc_info=True)
 
     def _has_row_lease_run_out(self) -> bool:
-        return not self._is_leased and super().lease_has_run_out()
+        row = self._current_row()
+        # Not of a row that comes from the cache, even if that would not vouch for it any more.
+        is_read = row is not None and "last_seen_at" in row.__dict__
+        return is_read and not self._is_leased and super().lease_has_run_out()
 
     def _may_believe(self, key: SplitKey) -> bool:
         """Whether the cache is believed: not by a transaction that has changed the row itself."""
@@ -84,6 +94,12 @@ class CopiedStore(ServerStore):
         row.entry = entry
         row.entry_data = self._load_data(entry)
         return row
+
+    def _deferred(self, values: dict[str, Any]) -> AbstractSession:
+        """Return a row of which no more is known; the rest is read when it is asked for."""
+        # In the model's own order: a project may have defined some of them anew.
+        names = [f.attname for f in self.model._meta.concrete_fields if f.attname in values]
+        return self.model.from_db(self._rows().db, names, [values[name] for name in names])
 
     def _user_id(self, entry: Entry) -> Any:
         """Return the primary key of the entry's user, or None.
@@ -114,7 +130,7 @@ class CopiedStore(ServerStore):
             data: dict[str, Any] = self.serializer().loads(entry.data)
         except Exception as error:
             # As in Django's decode(): a serializer may raise anything.
-            raise BadEntry(f"Its data cannot be read: {error!r}") from error
+            raise BadEntry(f"Its data cannot be read ({type(error).__name__}).") from error
         return data
 
     def _to_bytes(self, data: dict[str, Any]) -> bytes:

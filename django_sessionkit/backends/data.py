@@ -63,6 +63,14 @@ class DataStore(CopiedStore):
         return True
 
     @classmethod
+    def doubt_copies(cls, public_ids: Collection[uuid.UUID]) -> None:
+        """Let the rows be asked, where it is not known whether they change."""
+        try:
+            data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).unvouch(public_ids)
+        except CacheUnreachable as error:
+            logger.error("The cache did not answer: %s", error)
+
+    @classmethod
     def lost(cls, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Return those whose data the cache has lost, which have ended thereby.
 
@@ -94,15 +102,19 @@ class DataStore(CopiedStore):
             self._is_leased = True
             return row
         row = super()._find(key)
-        if row is None or not key.proves(row.secret_hash):
+        if row is None:
+            return None
+        is_its = entry.user == _user_of(row) and entry.secret_hash == bytes(row.secret_hash)
+        if is_its and read.ticket is not None:
+            # Whoever asks: a wrong secret must not keep the right one from being vouched for.
+            with self._reached():
+                voucher = pack_voucher(entry, key.public_id, row.expire_date, row.pk)
+                self._data.vouch(key.public_id, read.ticket, voucher)
+        if not key.proves(row.secret_hash):
             return row
         if entry.user != _user_of(row):
             logger.warning("The data of session %s are not those of its user.", key)
             return None
-        if may_fill and read.ticket is not None and entry.secret_hash == bytes(row.secret_hash):
-            with self._reached():
-                voucher = pack_voucher(entry, key.public_id, row.expire_date, row.pk)
-                self._data.vouch(key.public_id, read.ticket, voucher)
         self._owes_copy = bool(conf.lease) and not may_fill
         return self._put(entry, row)
 
@@ -153,15 +165,15 @@ class DataStore(CopiedStore):
             "expire_date": expire_date,
             "data": None,
         }
-        row = self.model.from_db(self._rows().db, list(values), list(values.values()))
-        return self._put(entry, row)
+        return self._put(entry, self._deferred(values))
 
     def _has_replaced_key(self, row: AbstractSession | None) -> bool:
         return self._is_superseded or super()._has_replaced_key(row)
 
     def _goes_on(self, key: SplitKey) -> bool:
         other = type(self)(key.session_key)
-        row = other._find(key)
+        with self._reached():
+            row = other._find(key)
         return other._is_superseded or (row is not None and not is_visitors(row))
 
     def _enter(self, row: AbstractSession, data: dict[str, Any]) -> None:

@@ -66,12 +66,7 @@ class MergingStore(ServerStore):
 
     def _write(self, base: AbstractSession, data: dict[str, Any]) -> bool:
         """Write ``data`` over the version ``base``; return False if that is not the latest."""
-        loaded, self._row = self._row, base
-        try:
-            obj = self.create_model_instance(data)
-        finally:
-            # The base of what is in the dictionary, until the write has succeeded.
-            self._row = loaded
+        obj = self._changed(base, data)
         obj.version = base.version + 1
         changes = {
             field.attname: obj.__dict__[field.attname]

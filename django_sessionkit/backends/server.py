@@ -168,6 +168,20 @@ class ServerStore(RowStore):
         """
         raise NotImplementedError
 
+    def _changed(self, base: AbstractSession, data: dict[str, Any]) -> AbstractSession:
+        """Return the row ``base`` as it is to be with the data.
+
+        Raises SessionGone if it is asked for a column that the cache does not hold, and is gone.
+        """
+        # The base of what is in the dictionary stays what was loaded, until a write succeeds.
+        loaded, self._row = self._row, base
+        try:
+            return self.create_model_instance(data)
+        except self.model.DoesNotExist as error:
+            raise SessionGone("The session has ended.") from error
+        finally:
+            self._row = loaded
+
     def _merge(
         self, base: AbstractSession, mine: dict[str, Any], theirs: AbstractSession
     ) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from django.core.cache import BaseCache
 
 from django_sessionkit.copies.generic import GenericCopies, GenericData
 from django_sessionkit.copies.redis import RedisCopies, RedisData
+from django_sessionkit.copies.slots import Copies, Data
 
 
-def copies_in(cache: BaseCache, lease: int) -> RedisCopies | GenericCopies:
+def copies_in(cache: BaseCache, lease: int) -> Copies:
     """Return the copies of rows in ``cache``, each believed for ``lease`` seconds."""
     return RedisCopies(cache, lease) if has_scripts(cache) else GenericCopies(cache, lease)
 
 
-def data_in(cache: BaseCache, lease: int) -> RedisData | GenericData:
+def data_in(cache: BaseCache, lease: int) -> Data:
     """Return the data in ``cache`` that rows vouch for, each time for ``lease`` seconds."""
     return RedisData(cache, lease) if has_scripts(cache) else GenericData(cache, lease)
 

@@ -15,6 +15,7 @@ django-redis does with several keys at a time is not tested on a cluster.
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +26,10 @@ from redis.retry import Retry
 
 #: One connection to a cluster for a process: it knows where each slot lies, and has pools.
 _clusters: dict[tuple[Any, ...], RedisCluster] = {}
+#: Until when (by time.monotonic()) nobody tries again to reach a cluster.
+_failed: dict[tuple[Any, ...], float] = {}
 _lock = threading.Lock()
+PAUSE = 1.0
 
 
 class ClusterClient(DefaultClient):  # type: ignore[misc]
@@ -35,8 +39,16 @@ class ClusterClient(DefaultClient):  # type: ignore[misc]
         """Return the connection to the cluster; raise RedisError if no node answers."""
         key = (*self._server, repr(self._options))
         with _lock:
-            if key not in _clusters:
+            if key in _clusters:
+                return _clusters[key]
+            if time.monotonic() < _failed.get(key, 0):
+                # Those who have waited for the lock need not wait for the cluster as well.
+                raise ConnectionError("The cluster has just not answered.")
+            try:
                 _clusters[key] = self._connect_to_cluster()
+            except Exception:
+                _failed[key] = time.monotonic() + PAUSE
+                raise
             return _clusters[key]
 
     def connect(self, index: int = 0) -> RedisCluster:

@@ -16,6 +16,7 @@ from typing import cast
 
 from django.core.cache import BaseCache
 from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from django_sessionkit.copies.format import HEAD, STAMP, Kind
@@ -25,6 +26,8 @@ from django_sessionkit.exceptions import CacheUnreachable
 BARRIER = b"B"
 #: Memcached counts whole seconds, and may end one early.
 SLACK = 2
+#: Other processes may still have another lease, while a site is brought up to date.
+MIN_BARRIER = 60
 #: How long the lock of a session's data is held at most, and waited for, in seconds.
 LOCK_SECONDS = 5
 
@@ -116,8 +119,8 @@ class GenericData:
             self._slots.cache.delete_many([data_key(public_id) for public_id in public_ids])
 
     def missing(self, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        if isinstance(self._slots.cache, LocMemCache | DummyCache):
-            return set()  # What other processes hold cannot be seen from this one.
+        if isinstance(self._slots.cache, LocMemCache | FileBasedCache | DummyCache):
+            return set()  # What others hold may not be seen from this process or machine.
         keys = {data_key(public_id): public_id for public_id in public_ids}
         with _reached():
             found = self._slots.cache.get_many(list(keys))
@@ -175,7 +178,8 @@ class _Slots:
     def bar(self, keys: Collection[str]) -> None:
         """Keep everybody from adding there what they read before now."""
         with _reached():
-            failed = self.cache.set_many(dict.fromkeys(keys, BARRIER), self.lease + SLACK)
+            seconds = max(self.lease, MIN_BARRIER) + SLACK
+            failed = self.cache.set_many(dict.fromkeys(keys, BARRIER), seconds)
         if failed:
             raise CacheUnreachable(f"The cache refused {len(failed)} of {len(keys)} keys.")
 

@@ -63,7 +63,7 @@ FETCH = Script(
 local foreign = 1
 if held then
   if held ~= ARGV[4] and string.sub(held, 1, 2) == ARGV[3] then return held end
-  if string.sub(held, 1, 1) == 'T' then return 0 end
+  if string.sub(held, 1, 1) == 'T' and #held == 17 then return 0 end
   foreign = 2
 end
 if ARGV[2] == '0' or not set(KEYS[1], ARGV[1], 'PX', ARGV[2]) then return 0 end
@@ -104,7 +104,7 @@ if string.sub(held, 1, 2) ~= ARGV[3] then return {held} end
 local voucher = redis.pcall('GET', KEYS[2])
 if type(voucher) == 'string' then
   if string.sub(voucher, 1, 2) == ARGV[4] then return {held, voucher} end
-  if string.sub(voucher, 1, 1) == 'T' then return {held} end
+  if string.sub(voucher, 1, 1) == 'T' and #voucher == 17 then return {held} end
 end
 if ARGV[2] == '0' or not set(KEYS[2], ARGV[1], 'PX', ARGV[2]) then return {held} end
 return {held, 1}

@@ -42,8 +42,7 @@ def settings_of(name: str) -> dict[str, Any]:
     """Return the settings that the block of that name assigns."""
     settings: dict[str, Any] = {}
     exec(BLOCKS[name], settings)  # noqa: S102 - it is our own page
-    del settings["__builtins__"]
-    return settings
+    return {name: value for name, value in settings.items() if name.isupper()}
 
 
 def use_it(is_async: bool) -> None:

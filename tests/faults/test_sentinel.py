@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from django_sessionkit import registry
@@ -57,3 +59,19 @@ def test_with_cache_people_are_told_to_try_again_until_another_server_has_taken_
         fail_over.run(sentinels.kill_primary, sentinels.wait_for_failover)
         assert fail_over.traffic.longest < BOUND
         assert set(fail_over.traffic.statuses) == {200, 503}
+
+
+def test_without_sentinels_a_request_waits_and_is_answered(sentinels: Sentinels) -> None:
+    with site("cached_db", sentinel_cache(sentinels)):
+        browser = signed_in()
+        for each in [*sentinels.sentinels, sentinels.primary]:
+            each.pause()
+        try:
+            start = time.monotonic()
+            for _ in range(5):
+                assert browser.data()["cat"] == "Tom"
+            # Two timeouts of 0.2 s for each of three sentinels; then it is passed by for a second.
+            assert time.monotonic() - start < 4
+        finally:
+            for each in [*sentinels.sentinels, *sentinels.servers]:
+                each.resume()

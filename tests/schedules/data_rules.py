@@ -11,9 +11,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
+from django.utils import timezone
 
 from django_sessionkit.backends.cache import SessionStore
 from django_sessionkit.backends.data import DataStore
+from django_sessionkit.backends.rows import retirement
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.format import STAMP, Entry, Kind, new_stamp, pack_voucher
 from django_sessionkit.copies.slots import voucher_key
@@ -52,13 +54,12 @@ def swap_and_vouch(
     return theirs
 
 
-def retire_anyway(
-    self: SessionStore, old: AbstractSession, new: AbstractSession, data: dict[str, Any]
-) -> None:
+def retire_anyway(self: SessionStore, old: AbstractSession, data: dict[str, Any]) -> None:
     """Retire the visitor's data, whatever they have become."""
     raw = self._data.read(old.public_id, wants_ticket=False).raw
     if raw is not None:
-        retired = Entry(Kind.RETIRED, new_stamp(), new.expire_date, old.entry.secret_hash)
+        expire_date = timezone.now() + retirement()
+        retired = Entry(Kind.RETIRED, new_stamp(), expire_date, old.entry.secret_hash)
         self._swap_entry(old.public_id, STAMP.unpack(raw[2:10])[0], retired)
 
 
@@ -67,8 +68,8 @@ RULES: Mapping[str, Switch] = {
     "a save creates no data": swap(absent=""),
     "a voucher needs its ticket": broken_scripts.FILL_WITHOUT_TICKET,
     "a ticket is taken before the row is read": instead(DataStore, "_find", find_before_ticket),
-    "a login retires the data that it knows": instead(SessionStore, "_retire", retire_anyway),
-    "a login retires the visitor's data": instead(SessionStore, "_retire", lambda *_: None),
+    "a login retires the data that it knows": instead(SessionStore, "_take_over", retire_anyway),
+    "a login retires the visitor's data": instead(SessionStore, "_take_over", lambda *_: None),
     "an end takes data and voucher back": switches.ENDS_LEAVE_COPIES,
     "a new key is put into the data": instead(SessionStore, "_rekey", lambda *_: None),
     "an UPDATE names the secret": switches.written_without("secret_hash"),

@@ -43,7 +43,7 @@ def _end_after_drop(
     chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall: Recall
 ) -> int:
     recall.public_ids.update(public_ids)
-    recall._act()
+    recall._act(chosen.db)
     return int(chosen._raw_delete(chosen.db))
 
 

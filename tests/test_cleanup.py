@@ -114,7 +114,7 @@ def test_rows_whose_user_is_missing_go_when_they_are_older_than_an_hour() -> Non
     make(1, user_id=user.pk)
     make(1, user_id=None)
     make(1, user_id=user.pk + 1)
-    make(1, user_id=user.pk + 1, created_at=NOW - timedelta(minutes=59))
+    make(1, user_id=user.pk + 1, created_at=timezone.now() - timedelta(minutes=59))
     report = clear_expired(Session)
     assert (report.expired, report.orphaned) == (0, 1)
     assert Session.objects.filter(user=user.pk + 1).count() == 1

@@ -245,7 +245,7 @@ def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
     make(400)
     make(5, expire_date=FUTURE)
     process = start(
-        "--batch-size=2", "--sleep=0.02", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        "--batch-size=2", "--sleep=0.1", stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     # It is under way, in the middle of whatever it does just then.
     while Session.objects.expired().count() > 380:

@@ -12,7 +12,7 @@ from tests.faults.traffic import Traffic
 from tests.redis_servers import RedisServer
 
 #: No request takes longer, in seconds, with the timeouts of ``redis_caches``.
-BOUND = 3
+BOUND = 10
 
 
 class FailOver:

@@ -17,7 +17,7 @@ from tests.redis_servers import RedisServer
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 #: For what a request does besides waiting, on a busy machine.
-SLACK = 0.5
+SLACK = 3
 
 
 @contextmanager

@@ -1,5 +1,15 @@
 """What the session engines share: keys, the owner, the client, and what became of the session.
 
+What builds on what::
+
+    base     the key, the owner, the client, what became of the session
+    rows     the row: finding and inserting it, its secret, its lease
+    server   the life of a session: starting, merging, ending
+    saving   a save over the version of the row that was loaded      -> the engine ``db``
+    copied   a cache that is believed for a lease
+             copies of rows (with ``saving``)                        -> the engine ``cached_db``
+    data     data that lie in a cache alone, and vouchers of rows    -> the engine ``cache``
+
 The contract of the storage methods is Django's (``SessionBase``), with these rules of ours:
 
 - unknown, expired or malformed key: ``load()`` returns {} and sets ``session_key`` to None;

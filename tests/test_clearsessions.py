@@ -45,6 +45,8 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     """Start the command in a process of its own, on the database of this test."""
     name = connection.settings_dict["NAME"]
     program = (
+        # Where the tests run in the background of a shell, Ctrl-C is ignored, also by what they start.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from django.conf import settings; import sys; "
         f"settings.DATABASES['default']['NAME'] = {name!r}; "
         "from django.core.management import execute_from_command_line; "
@@ -244,9 +246,7 @@ def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
 ) -> None:
     make(400)
     make(5, expire_date=FUTURE)
-    process = start(
-        "--batch-size=2", "--sleep=0.1", stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = start("--batch-size=2", "--sleep=0.1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     # It is under way, in the middle of whatever it does just then.
     while Session.objects.expired().count() > 380:
         assert process.poll() is None, finish(process)

@@ -45,7 +45,7 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     """Start the command in a process of its own, on the database of this test."""
     name = connection.settings_dict["NAME"]
     program = (
-        # Where the tests run in the background of a shell, Ctrl-C is ignored, also by what they start.
+        # In the background of a shell Ctrl-C is ignored, also by what is started there.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from django.conf import settings; import sys; "
         f"settings.DATABASES['default']['NAME'] = {name!r}; "

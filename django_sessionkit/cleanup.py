@@ -3,9 +3,8 @@
 Where much has expired, a batch is a range of ids, so that each page is touched once. Elsewhere the
 walk follows the index on ``expire_date``: one SELECT finds the time at which a batch ends, one
 DELETE removes what lies before it. Then rows go whose user is missing, or whose data a cache has
-lost. Memory stays flat, and the
-number of rows follows the time that the last statement took. Each batch commits by itself, so
-that a clean-up may be interrupted, or run twice at once, at any point.
+lost. Memory stays flat, and the number of rows follows the time that the last statement took. Each
+batch commits by itself, so that a clean-up may be interrupted, or run twice at once, at any point.
 """
 
 from __future__ import annotations

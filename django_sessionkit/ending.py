@@ -13,16 +13,12 @@ from django.db.models.deletion import Collector, get_candidate_relations_to_dele
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.races import again_after_races
-from django_sessionkit.recall import Recall, after_commit, engine_has_copies
+from django_sessionkit.recall import BATCH, Recall, after_commit, engine_has_copies
 from django_sessionkit.signals import SessionEndReason, session_ended
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
-
-
-#: How many rows one DELETE names at most.
-BATCH = 500
 
 
 class EndedCount(int):

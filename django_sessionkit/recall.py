@@ -16,7 +16,7 @@ from django_sessionkit.conf import conf
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-#: How many rows are asked for at a time.
+#: How many rows one statement names at most.
 BATCH = 500
 
 #: The sessions of which a transaction that may still be open has changed the rows.
@@ -38,20 +38,24 @@ class Recall:
         #: The class of stores that keeps the copies, if it is not the configured one.
         self._store = store
 
-    def schedule(self, using: str) -> None:
-        """Take the copies back after commit. Nothing is read from them until then."""
+    def schedule(self, using: str, added: Iterable[uuid.UUID] | None = None) -> None:
+        """Take the copies back after commit. Nothing is read from them until then.
+
+        ``added``: those that were not known when this was scheduled before.
+        """
+        public_ids = self.public_ids if added is None else set(added)
         if self._store is None and not engine_has_copies():
             self.at_once = True
             return
         connection = connections[using]
         if not in_transaction(using) or connection.in_atomic_block:
             if connection.in_atomic_block:
-                _touched.setdefault(connection, set()).update(self.public_ids)
+                _touched.setdefault(connection, set()).update(public_ids)
             after_commit(partial(self._act, using), using)
             return
         # Transactions are the site's own affair (AUTOCOMMIT is off): nobody knows when it commits,
         # and others may copy the old row until then.
-        self._store_class().doubt_copies(self.public_ids)
+        self._store_class().doubt_copies(public_ids)
         self.at_once = False
 
     def _act(self, using: str) -> None:
@@ -99,7 +103,7 @@ def gathered(session: AbstractSession, using: str) -> Recall:
         recall = _gathered[connection] = GatheredRecall(type(session))
     recall.public_ids.add(session.public_id)
     # Each time: the savepoint in which the first one was scheduled may be rolled back.
-    recall.schedule(using)
+    recall.schedule(using, [session.public_id])
     return recall
 
 

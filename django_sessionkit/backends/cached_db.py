@@ -13,6 +13,7 @@ import logging
 import time
 import uuid
 from collections.abc import Collection
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
@@ -24,7 +25,7 @@ from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies import copies_in
 from django_sessionkit.copies.format import Entry, Kind, unpack
-from django_sessionkit.copies.slots import copy_key
+from django_sessionkit.copies.slots import Copies, copy_key
 from django_sessionkit.exceptions import BadEntry, CacheUnreachable
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import Recall, in_transaction
@@ -44,7 +45,7 @@ class SessionStore(CopiedStore, MergingStore):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        self._copies = copies_in(self._cache, conf.lease)
+        self._copies = self._held()
 
     @property
     def cache_key(self) -> str | None:
@@ -52,20 +53,8 @@ class SessionStore(CopiedStore, MergingStore):
         return None if key is None else copy_key(key.public_id)
 
     @classmethod
-    def drop_copies(cls, public_ids: Collection[uuid.UUID]) -> bool:
-        """Take copies back from the cache, now; return False if it did not answer."""
-        try:
-            copies_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).drop(public_ids)
-        except CacheUnreachable as error:
-            logger.error(
-                "The cache did not answer; the copies of %d sessions that ended, were saved or got "
-                "a new key are believed for up to %d s more: %s",
-                len(public_ids),
-                conf.lease,
-                error,
-            )
-            return False
-        return True
+    def _held(cls) -> Copies:
+        return copies_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease)
 
     @classmethod
     def doubt_copies(cls, public_ids: Collection[uuid.UUID]) -> None:
@@ -89,9 +78,9 @@ class SessionStore(CopiedStore, MergingStore):
         row = super()._find(key)
         self._owes_copy = row is not None and not may_fill
         # What cannot be read is no copy for others, who may be able to read it.
-        if row is not None and ticket is not None and self._decoded(row):
+        if row is not None and ticket is not None and (data := self._decoded(row)):
             try:
-                self._copies.fill(key.public_id, ticket, self._copy_of(row))
+                self._copies.fill(key.public_id, ticket, self._copy_of(row, data))
             except CacheUnreachable as error:
                 _log_passed_by(key, error)
         return row
@@ -111,12 +100,12 @@ class SessionStore(CopiedStore, MergingStore):
             _log_foreign(key, "it does not look like one.")
         return None, fetched.ticket
 
-    def _has_written(self, row: AbstractSession, using: str) -> None:
+    def _has_written(self, row: AbstractSession, data: dict[str, Any], using: str) -> None:
         if in_transaction(using):
             Recall([row.public_id], type(self)).schedule(using)
             return
         try:
-            self._copies.replace(row.public_id, self._copy_of(row))
+            self._copies.replace(row.public_id, self._copy_of(row, data))
         except CacheUnreachable as error:
             logger.error(
                 "The cache did not answer; a copy of session %s from before it was saved may be "
@@ -133,7 +122,7 @@ class SessionStore(CopiedStore, MergingStore):
         Recall([row.public_id], type(self)).schedule(self._rows().db)
         return True
 
-    def _copy_of(self, row: AbstractSession) -> bytes:
+    def _copy_of(self, row: AbstractSession, data: dict[str, Any]) -> bytes:
         entry = Entry(
             kind=Kind.COPY,
             stamp=row.version,
@@ -141,7 +130,7 @@ class SessionStore(CopiedStore, MergingStore):
             secret_hash=bytes(row.secret_hash),
             pk=row.pk,
             user="" if row.user_id is None else str(row.user_id),
-            data=self._to_bytes(self._decoded(row)),
+            data=self._to_bytes(data),
         )
         return entry.pack(row.public_id)
 

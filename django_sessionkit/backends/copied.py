@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import uuid
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +17,7 @@ from django_sessionkit.backends.server import ServerStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies.format import Entry
+from django_sessionkit.copies.slots import Copies, Data
 from django_sessionkit.exceptions import BadEntry, CacheUnreachable
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import in_transaction, is_touched
@@ -33,6 +36,27 @@ class CopiedStore(ServerStore):
         self._is_leased = False
         # The row was read where nothing may be put into the cache, within a transaction.
         self._owes_copy = False
+
+    @classmethod
+    def _held(cls) -> Copies | Data:
+        """Return what the cache holds for this engine."""
+        raise NotImplementedError
+
+    @classmethod
+    def drop_copies(cls, public_ids: Collection[uuid.UUID]) -> bool:
+        """Take back what the cache holds of these sessions; return False if it did not answer."""
+        try:
+            cls._held().drop(public_ids)
+        except CacheUnreachable as error:
+            logger.error(
+                "The cache did not answer; what it holds of %d sessions that ended, were saved or "
+                "got a new key is believed for up to %d s more: %s",
+                len(public_ids),
+                conf.lease,
+                error,
+            )
+            return False
+        return True
 
     @property
     def cache_key(self) -> str | None:

@@ -25,7 +25,7 @@ from django_sessionkit.copies.format import (
     unpack,
     unpack_voucher,
 )
-from django_sessionkit.copies.slots import Read, Swapped, data_key
+from django_sessionkit.copies.slots import Data, Read, Swapped, data_key
 from django_sessionkit.exceptions import BadEntry, CacheUnreachable
 from django_sessionkit.keys import SplitKey
 
@@ -37,7 +37,7 @@ class DataStore(CopiedStore):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        self._data = data_in(self._cache, conf.lease)
+        self._data = self._held()
         # The key belongs to data that a login has retired.
         self._is_superseded = False
 
@@ -47,26 +47,14 @@ class DataStore(CopiedStore):
         return None if key is None else data_key(key.public_id)
 
     @classmethod
-    def drop_copies(cls, public_ids: Collection[uuid.UUID]) -> bool:
-        """Delete the data of sessions that have ended; return False if the cache is down."""
-        try:
-            data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).drop(public_ids)
-        except CacheUnreachable as error:
-            logger.error(
-                "The cache did not answer; %d sessions that ended are believed for up to %d s "
-                "more: %s",
-                len(public_ids),
-                conf.lease,
-                error,
-            )
-            return False
-        return True
+    def _held(cls) -> Data:
+        return data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease)
 
     @classmethod
     def doubt_copies(cls, public_ids: Collection[uuid.UUID]) -> None:
         """Let the rows be asked, where it is not known whether they change."""
         try:
-            data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).unvouch(public_ids)
+            cls._held().unvouch(public_ids)
         except CacheUnreachable as error:
             logger.error("The cache did not answer: %s", error)
 
@@ -76,7 +64,7 @@ class DataStore(CopiedStore):
 
         Raises CacheUnreachable if it does not answer.
         """
-        return data_in(caches[settings.SESSION_CACHE_ALIAS], conf.lease).missing(public_ids)
+        return cls._held().missing(public_ids)
 
     def _find(self, key: SplitKey) -> AbstractSession | None:
         self._is_leased = self._owes_copy = self._is_superseded = False

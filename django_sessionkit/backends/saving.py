@@ -82,13 +82,13 @@ class MergingStore(ServerStore):
                 raise
             return False
         self._row = obj
-        self._has_written(obj, rows.db)
+        self._has_written(obj, data, rows.db)
         if connections[rows.db].in_atomic_block:
             self._before_transaction = self._before_transaction or base
             transaction.on_commit(self._settle, using=rows.db)
         return True
 
-    def _has_written(self, row: AbstractSession, using: str) -> None:
+    def _has_written(self, row: AbstractSession, data: dict[str, Any], using: str) -> None:
         """Tell whoever keeps copies that the row has changed."""
 
     def _settle(self) -> None:

@@ -31,12 +31,14 @@ def find_before_ticket(self: SessionStore, key: SplitKey) -> AbstractSession | N
     row = rows.RowStore._find(self, key)
     _, ticket = self._fetch(key, True)
     if row is not None and ticket is not None:
-        self._copies.fill(key.public_id, ticket, self._copy_of(row))
+        self._copies.fill(key.public_id, ticket, self._copy_of(row, self._decoded(row)))
     return row
 
 
-def replace_before_commit(self: SessionStore, row: AbstractSession, using: str) -> None:
-    self._copies.replace(row.public_id, self._copy_of(row))
+def replace_before_commit(
+    self: SessionStore, row: AbstractSession, data: dict[str, Any], using: str
+) -> None:
+    self._copies.replace(row.public_id, self._copy_of(row, data))
 
 
 _row_of = SessionStore._row_of

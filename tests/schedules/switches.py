@@ -32,7 +32,7 @@ NOTHING_AUTHENTICATED = instead(entries, "_is_authentic", lambda *_: True)
 class _Leaving(Recall):
     """Takes nothing back, and says that it has."""
 
-    def schedule(self, using: str) -> None:
+    def schedule(self, using: str, added: Iterable[uuid.UUID] | None = None) -> None:
         self.at_once = True
 
 

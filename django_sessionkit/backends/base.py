@@ -4,7 +4,7 @@ What builds on what::
 
     base     the key, the owner, the client, what became of the session
     rows     the row: finding and inserting it, its secret, its lease
-    server   the life of a session: starting, merging, ending
+    tracked  the life of a session that a row tracks: starting, merging, ending
     saving   a save over the version of the row that was loaded      -> the engine ``db``
     copied   a cache that is believed for a lease
              copies of rows (with ``saving``)                        -> the engine ``cached_db``

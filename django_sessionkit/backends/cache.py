@@ -14,19 +14,18 @@ import copy
 import dataclasses
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError, UpdateError
-from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
+from django_sessionkit.backends.apart import ApartStore
 from django_sessionkit.backends.data import DataStore, is_visitors, seconds_left
 from django_sessionkit.backends.rows import retirement
 from django_sessionkit.base_session import AbstractSession
-from django_sessionkit.conf import conf
 from django_sessionkit.copies.format import Entry, Kind, new_stamp
 from django_sessionkit.exceptions import CacheUnreachable, SessionGone
 from django_sessionkit.keys import SplitKey
@@ -39,19 +38,14 @@ TRIES = 1000
 #: From this try on it rests in between.
 HURRIED_TRIES = 5
 
-#: What a save inside the lease leaves to the next renewal.
-LATER = frozenset({"id", "version", "data", "last_seen_at", "ip_address", "user_agent"})
 
-
-class SessionStore(DataStore):
+class SessionStore(DataStore, ApartStore):
     """A session whose data lie in the cache."""
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         # The visitor's session that cycle_key() goes on from, until the save retires it.
         self._superseded: AbstractSession | None = None
-        # Its row was inserted in a transaction that may be taken back.
-        self._awaits_commit = False
 
     def flush(self) -> None:
         superseded = self._superseded
@@ -62,16 +56,8 @@ class SessionStore(DataStore):
                 self._data.drop([superseded.public_id])
             self.is_flushed = True
 
-    def _row_data(self, data: dict[str, Any]) -> str | None:
-        return None
-
-    def _renewed(self, row: AbstractSession) -> dict[str, Any]:
-        renewed = super()._renewed(row)
-        if row.entry is not None:
-            # Unless somebody has moved it since it was read.
-            moved = When(expire_date=row.expire_date, then=Value(row.entry.expire_date))
-            renewed["expire_date"] = Case(moved, default=F("expire_date"))
-        return renewed
+    def _end_by_data(self, row: AbstractSession) -> datetime | None:
+        return None if row.entry is None else row.entry.expire_date
 
     def _insert(self, data: dict[str, Any]) -> None:
         obj = self.create_model_instance(data)
@@ -139,7 +125,11 @@ class SessionStore(DataStore):
             if not self._this(base).exists():
                 base.pk = None
                 self._sign_in(base, data)
-        has_written = not is_visitors(base) and self._update_row(base, data)
+        changes = {}
+        if not is_visitors(base):
+            changes = self._urgent_changes(base, self._changed(base, data))
+            self._write_row(base, changes)
+        has_written = bool(changes)
         merged = self._save_over(base, data, unvouch=has_written)
         row = self._current_row()
         if is_first_login and row is not None:
@@ -148,28 +138,6 @@ class SessionStore(DataStore):
             # The row has the end that was to be before the merge.
             self._this(row).update(expire_date=row.expire_date)
         self._adopt(merged)
-
-    def _update_row(self, base: AbstractSession, data: dict[str, Any]) -> bool:
-        """Write what has changed of the row; return whether that could not wait.
-
-        Raises SessionGone if there is no such row any more, or it has another secret.
-        """
-        obj = self._changed(base, data)
-        changes = {
-            field.attname: obj.__dict__[field.attname]
-            for field in self.model._meta.concrete_fields
-            if field.attname in obj.__dict__
-            and obj.__dict__[field.attname] != base.__dict__.get(field.attname)
-        }
-        delay = abs(obj.expire_date - base.expire_date)
-        urgent = changes.keys() - LATER - {"expire_date"}
-        if not (urgent or delay > _tolerance(obj) or self._has_row_lease_run_out()):
-            return False
-        for name in ("id", "version", "data"):
-            changes.pop(name, None)
-        if changes and not self._this(base).update(**changes):
-            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
-        return True
 
     def _save_over(
         self, base: AbstractSession, data: dict[str, Any], *, unvouch: bool = False
@@ -270,15 +238,6 @@ class SessionStore(DataStore):
                 return 1
             theirs = self._entry(swapped.theirs, key.public_id)
         return 0
-
-
-def _tolerance(row: AbstractSession) -> timedelta:
-    """Return how far the end of the row may lie from that of the data.
-
-    Every save moves the end, and the row follows once a lease; sooner where a session is short.
-    """
-    left = row.expire_date - timezone.now()
-    return min(timedelta(seconds=2 * conf.lease + 1), left / 20)
 
 
 def _tries() -> Iterator[int]:

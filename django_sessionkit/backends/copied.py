@@ -8,12 +8,11 @@ from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
-from django_sessionkit.backends.server import ServerStore
+from django_sessionkit.backends.encoded import EncodedStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies.format import Entry
@@ -25,15 +24,13 @@ from django_sessionkit.recall import in_transaction, is_touched
 logger = logging.getLogger("django_sessionkit")
 
 
-class CopiedStore(ServerStore):
+class CopiedStore(EncodedStore):
     """A store that believes a cache for a lease. SESSION_CACHE_ALIAS names the cache."""
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._alias: str = settings.SESSION_CACHE_ALIAS
         self._cache: BaseCache = caches[self._alias]
-        # The cache has vouched for the row, so there is no lease to renew.
-        self._is_leased = False
         # The row was read where nothing may be put into the cache, within a transaction.
         self._owes_copy = False
 
@@ -92,12 +89,6 @@ class CopiedStore(ServerStore):
                 # The response is ready; no copy is worth losing it.
                 logger.warning("Could not make a copy of session %s", key, exc_info=True)
 
-    def _has_row_lease_run_out(self) -> bool:
-        row = self._current_row()
-        # Not of a row that comes from the cache, even if that would not vouch for it any more.
-        is_read = row is not None and "last_seen_at" in row.__dict__
-        return is_read and not self._is_leased and super().lease_has_run_out()
-
     def _may_believe(self, key: SplitKey) -> bool:
         """Whether the cache is believed: not by a transaction that has changed the row itself."""
         return bool(conf.lease) and not is_touched(key.public_id, self._rows().db)
@@ -116,14 +107,8 @@ class CopiedStore(ServerStore):
         Raises BadEntry if the data cannot be read: SESSION_SERIALIZER may be another by now.
         """
         row.entry = entry
-        row.entry_data = self._load_data(entry)
+        row.entry_data = self._from_bytes(entry.data)
         return row
-
-    def _deferred(self, values: dict[str, Any]) -> AbstractSession:
-        """Return a row of which no more is known; the rest is read when it is asked for."""
-        # In the model's own order: a project may have defined some of them anew.
-        names = [f.attname for f in self.model._meta.concrete_fields if f.attname in values]
-        return self.model.from_db(self._rows().db, names, [values[name] for name in names])
 
     def _user_id(self, entry: Entry) -> Any:
         """Return the primary key of the entry's user, or None.
@@ -144,30 +129,4 @@ class CopiedStore(ServerStore):
             return super()._decoded(row)
         # Once: whoever gets them may change them.
         data: dict[str, Any] | None = row.__dict__.pop("entry_data", None)
-        return self._load_data(row.entry) if data is None else data
-
-    def _load_data(self, entry: Entry) -> dict[str, Any]:
-        # Its MAC has been checked, so nobody else has written it.
-        try:
-            if self._encodes_by_itself():
-                return self.decode(entry.data.decode())
-            data: dict[str, Any] = self.serializer().loads(entry.data)
-        except Exception as error:
-            # As in Django's decode(): a serializer may raise anything.
-            raise BadEntry(f"Its data cannot be read ({type(error).__name__}).") from error
-        return data
-
-    def _to_bytes(self, data: dict[str, Any]) -> bytes:
-        """Return the data as they lie in the cache: what the serializer makes of them.
-
-        A signature there is already. A store that encodes in a way of its own (which may encrypt)
-        has that in the cache too.
-        """
-        if self._encodes_by_itself():
-            return self.encode(data).encode()
-        serialized: bytes = self.serializer().dumps(data)
-        return serialized
-
-    def _encodes_by_itself(self) -> bool:
-        cls = type(self)
-        return cls.encode is not SessionBase.encode or cls.decode is not SessionBase.decode
+        return self._from_bytes(row.entry.data) if data is None else data

@@ -55,7 +55,7 @@ class RowStore(BaseSessionStore):
     def public_id(self) -> uuid.UUID | None:
         if self._current_row() is None and not self._is_deferred:
             return None
-        key = SplitKey.parse(self.session_key)
+        key = SplitKey.parse(self._session_key)
         return None if key is None else key.public_id
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractSession:
@@ -67,7 +67,7 @@ class RowStore(BaseSessionStore):
         """
         row, seen, now = self._current_row(), self._seen(), timezone.now()
         if row is None:
-            key = SplitKey.parse(self.session_key)
+            key = SplitKey.parse(self._session_key)
             if key is None:
                 raise CreateError("Not a session key of this engine.")
             obj = self.model(
@@ -115,6 +115,19 @@ class RowStore(BaseSessionStore):
         """Return the rows that are ``row`` and have its secret still: one, or none."""
         return self._rows().filter(pk=row.pk, secret_hash=row.secret_hash)
 
+    def _changes(self, base: AbstractSession, obj: AbstractSession) -> dict[str, Any]:
+        """Return the columns by which ``obj`` differs from ``base``, with their values.
+
+        Not those that neither has read (Django's deferred fields).
+        """
+        names = [field.attname for field in self.model._meta.concrete_fields]
+        have, had = obj.__dict__, base.__dict__
+        return {
+            name: have[name]
+            for name in names
+            if name in have and not (name in had and have[name] == had[name])
+        }
+
     def _row_data(self, data: dict[str, Any]) -> str | None:
         """Return what the row holds of the data."""
         return self.encode(data)
@@ -132,13 +145,13 @@ class RowStore(BaseSessionStore):
 
     def _current_row(self) -> AbstractSession | None:
         """Return the row that belongs to the session key of now, as far as it is known."""
-        return self._row if self._row_key == self.session_key else None
+        return self._row if self._row_key == self._session_key else None
 
     def _read(self) -> AbstractSession | None:
         """Read the row of the session key; forget the key if no active session has it."""
-        if self.session_key is None:
+        if self._session_key is None:
             return None
-        key = SplitKey.parse(self.session_key)
+        key = SplitKey.parse(self._session_key)
         row = None if key is None else self._find(key)
         if row is not None and key is not None and key.proves(row.secret_hash):
             return row
@@ -164,7 +177,7 @@ class RowStore(BaseSessionStore):
         return {} if row.data is None else self.decode(row.data)
 
     def _remember(self, row: AbstractSession | None) -> None:
-        self._row, self._row_key = row, self.session_key
+        self._row, self._row_key = row, self._session_key
 
     def _insert(self, data: dict[str, Any]) -> None:
         obj = self.create_model_instance(data)

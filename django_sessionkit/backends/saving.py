@@ -13,7 +13,7 @@ from typing import Any
 from django.db import OperationalError, connections, transaction
 from django.db.models import F
 
-from django_sessionkit.backends.server import ServerStore
+from django_sessionkit.backends.tracked import TrackedStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.races import again_after_races, lost_a_race
@@ -21,7 +21,7 @@ from django_sessionkit.races import again_after_races, lost_a_race
 OPTIMISTIC_TRIES = 3
 
 
-class MergingStore(ServerStore):
+class MergingStore(TrackedStore):
     """A store that saves over the version it has loaded, and merges where that has moved on."""
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -68,11 +68,7 @@ class MergingStore(ServerStore):
         """Write ``data`` over the version ``base``; return False if that is not the latest."""
         obj = self._changed(base, data)
         obj.version = base.version + 1
-        changes = {
-            field.attname: obj.__dict__[field.attname]
-            for field in self.model._meta.concrete_fields
-            if _differs(field.attname, obj, base)
-        }
+        changes = self._changes(base, obj)
         rows = self._rows().filter(pk=base.pk, version=base.version, secret_hash=base.secret_hash)
         try:
             if not rows.update(**changes):
@@ -114,10 +110,3 @@ class MergingStore(ServerStore):
         if theirs is None or bytes(theirs.secret_hash) != bytes(base.secret_hash):
             raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
         return theirs
-
-
-def _differs(name: str, obj: AbstractSession, base: AbstractSession) -> bool:
-    """Whether a column is to be written; not if neither has read it (Django's deferred fields)."""
-    if name not in obj.__dict__:
-        return False
-    return name not in base.__dict__ or bool(obj.__dict__[name] != base.__dict__[name])

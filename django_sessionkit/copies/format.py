@@ -25,7 +25,7 @@ import struct
 import uuid
 import zlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from django.conf import settings
@@ -33,6 +33,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from django_sessionkit.exceptions import BadEntry
+from django_sessionkit.moments import microseconds, moment
 
 FORMAT = b"\x01"
 STAMP = struct.Struct(">q")
@@ -41,9 +42,6 @@ MAC_SIZE = 16
 _BODY = struct.Struct(">qqq32sHB")
 _VOUCHER = struct.Struct(">qqq")
 _SALT = "django_sessionkit.copies"
-# Naive where the site's times are: there and back again, they stay as they were.
-_EPOCHS = {True: datetime(1970, 1, 1, tzinfo=UTC), False: datetime(1970, 1, 1)}  # noqa: DTZ001
-_MICROSECOND = timedelta(microseconds=1)
 #: How far the clocks of a site's servers may differ.
 SKEW = timedelta(seconds=60)
 
@@ -81,8 +79,8 @@ class Entry:
         compressed = zlib.compress(data)
         is_compressed = len(compressed) < len(data)
         body = _BODY.pack(
-            _microseconds(self.written_at),
-            _microseconds(self.expire_date),
+            microseconds(self.written_at),
+            microseconds(self.expire_date),
             self.pk,
             self.secret_hash,
             len(user),
@@ -110,8 +108,8 @@ def unpack(raw: object, public_id: uuid.UUID) -> Entry:
     return Entry(
         kind=Kind(head[:1]),
         stamp=STAMP.unpack(head[2:])[0],
-        expire_date=_moment(expire_date),
-        written_at=_moment(written_at),
+        expire_date=moment(expire_date),
+        written_at=moment(written_at),
         secret_hash=secret_hash,
         pk=pk,
         user=user.decode(),
@@ -122,7 +120,7 @@ def unpack(raw: object, public_id: uuid.UUID) -> Entry:
 def pack_voucher(entry: Entry, public_id: uuid.UUID, expire_date: datetime, pk: int) -> bytes:
     """Return the bytes which say that the row, as ``entry`` has it, ends at ``expire_date``."""
     head = Kind.VOUCHER.value + FORMAT
-    told = _VOUCHER.pack(_microseconds(timezone.now()), _microseconds(expire_date), pk)
+    told = _VOUCHER.pack(microseconds(timezone.now()), microseconds(expire_date), pk)
     return head + _mac(head, public_id, told + _vouched(entry), settings.SECRET_KEY) + told
 
 
@@ -140,9 +138,9 @@ def unpack_voucher(
     if head != Kind.VOUCHER.value + FORMAT or not is_good:
         raise BadEntry("It does not vouch for this session as it is.")
     written_at, expire_date, pk = _VOUCHER.unpack(told)
-    if not _is_within(_moment(written_at), lease):
+    if not _is_within(moment(written_at), lease):
         raise BadEntry("It is too old.")
-    return _moment(expire_date), pk
+    return moment(expire_date), pk
 
 
 def _vouched(entry: Entry) -> bytes:
@@ -157,14 +155,6 @@ def new_stamp() -> int:
 def _is_within(written_at: datetime, lease: int) -> bool:
     age = timezone.now() - written_at
     return -SKEW <= age <= timedelta(seconds=lease) + SKEW
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCHS[settings.USE_TZ]) // _MICROSECOND
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCHS[settings.USE_TZ] + microseconds * _MICROSECOND
 
 
 def _mac(head: bytes, public_id: uuid.UUID, body: bytes, key: str | bytes) -> bytes:

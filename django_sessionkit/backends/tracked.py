@@ -1,4 +1,4 @@
-"""What every engine does that keeps sessions on the server: starting, saving, ending them.
+"""What every engine does with a session that a row tracks: starting, saving, ending it.
 
 ``exists``, ``create``, ``save``, ``delete``, ``load`` and ``clear_expired`` have the async twins
 of Django's ``SessionBase``, which run the whole sync method in one thread hop; ``cycle_key`` and
@@ -28,8 +28,8 @@ from django_sessionkit.signals import SessionEndReason
 CREATE_TRIES = 3
 
 
-class ServerStore(RowStore):
-    """A session that lies on the server, merged when requests overlap."""
+class TrackedStore(RowStore):
+    """A session that a row tracks."""
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
@@ -39,7 +39,7 @@ class ServerStore(RowStore):
         self._has_lost_user = False
 
     def exists(self, session_key: str | None) -> bool:
-        key = SplitKey.parse(session_key)
+        key = self._parse(session_key)
         if key is None:
             return False
         stored = self._rows().filter(public_id=key.public_id).values_list("secret_hash", flat=True)
@@ -76,11 +76,11 @@ class ServerStore(RowStore):
         raise CreateError("No unused session key was found.")
 
     def save(self, must_create: bool = False) -> None:
-        if not must_create and not self._is_deferred and self.session_key is not None:
+        if not must_create and not self._is_deferred and self._session_key is not None:
             self._look_up()
         if self._is_gone or self._must_not_start():
             raise SessionGone("The session has ended.")
-        if self.session_key is None:
+        if self._session_key is None:
             self.create()
             return
         data = self._get_session(no_load=must_create)
@@ -94,11 +94,12 @@ class ServerStore(RowStore):
         self.has_new_key = self._has_authenticated = self.is_retired = False
 
     def delete(self, session_key: str | None = None) -> None:
-        if key := SplitKey.parse(session_key or self.session_key):
+        key = self._parse(session_key) if session_key else SplitKey.parse(self._session_key)
+        if key:
             self._end(key, SessionEndReason.DELETED)
 
     def flush(self) -> None:
-        key = None if self._is_deferred else SplitKey.parse(self.session_key)
+        key = None if self._is_deferred else SplitKey.parse(self._session_key)
         had_user = self._had_user()
         self.clear()
         if key and not self._end(key, self.flush_reason, self.flush_actor):
@@ -115,7 +116,7 @@ class ServerStore(RowStore):
 
     def cycle_key(self) -> None:
         self._get_session()
-        row, key = self._current_row(), SplitKey.parse(self.session_key)
+        row, key = self._current_row(), SplitKey.parse(self._session_key)
         new = SplitKey.generate(key.public_id if key else None)
         if row is not None and self._replace_secret(row, new):
             self._session_key = self._row_key = new.session_key
@@ -135,6 +136,10 @@ class ServerStore(RowStore):
     def clear_expired(cls) -> None:
         cleanup.clear_expired(cls.get_model_class())
 
+    def _parse(self, session_key: object) -> SplitKey | None:
+        """Take a session key apart, as browsers hold it; return None if it is none of ours."""
+        return SplitKey.parse(session_key)
+
     def _must_not_start(self) -> bool:
         """Whether a login elsewhere has replaced the key, and this is no login."""
         return self.is_retired and not self._has_authenticated
@@ -142,10 +147,10 @@ class ServerStore(RowStore):
     def _look_up(self) -> None:
         """Find the row to save over, where the dictionary was filled without being loaded."""
         data = self._get_session()
-        if self.session_key is not None and self._current_row() is None:
+        if self._session_key is not None and self._current_row() is None:
             # clear() does that; what is there is the base of the save.
             self._remember(self._read())
-        if self.session_key is None and not data:
+        if self._session_key is None and not data:
             raise SessionGone("There is no such session, and nothing to start one with.")
 
     def _goes_on(self, key: SplitKey) -> bool:

@@ -1,0 +1,61 @@
+"""What the engines share that write sessions down elsewhere than in the row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+
+from django_sessionkit.backends.tracked import TrackedStore
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.exceptions import BadEntry
+
+
+class EncodedStore(TrackedStore):
+    """A store that knows its session without having read the row, or not all of it."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        # A copy has vouched for the row, so there is no lease to renew.
+        self._is_leased = False
+
+    def _has_row_lease_run_out(self) -> bool:
+        row = self._current_row()
+        # Not of a row of which only a copy is known, even if that would not vouch any more.
+        is_read = row is not None and "last_seen_at" in row.__dict__
+        return is_read and not self._is_leased and super().lease_has_run_out()
+
+    def _deferred(self, values: dict[str, Any]) -> AbstractSession:
+        """Return a row of which no more is known; the rest is read when it is asked for."""
+        # In the model's own order: a project may have defined some of them anew.
+        names = [f.attname for f in self.model._meta.concrete_fields if f.attname in values]
+        return self.model.from_db(self._rows().db, names, [values[name] for name in names])
+
+    def _from_bytes(self, raw: bytes) -> dict[str, Any]:
+        """Return the data that were written down.
+
+        They must be authentic. Raises BadEntry if they cannot be read.
+        """
+        try:
+            if self._encodes_by_itself():
+                return self.decode(raw.decode())
+            data: dict[str, Any] = self.serializer().loads(raw)
+        except Exception as error:
+            # As in Django's decode(): a serializer may raise anything.
+            raise BadEntry(f"Its data cannot be read ({type(error).__name__}).") from error
+        return data
+
+    def _to_bytes(self, data: dict[str, Any]) -> bytes:
+        """Return the data as they are written down: what the serializer makes of them.
+
+        They get a signature there. A store that encodes in a way of its own (which may encrypt)
+        does so there too.
+        """
+        if self._encodes_by_itself():
+            return self.encode(data).encode()
+        serialized: bytes = self.serializer().dumps(data)
+        return serialized
+
+    def _encodes_by_itself(self) -> bool:
+        cls = type(self)
+        return cls.encode is not SessionBase.encode or cls.decode is not SessionBase.decode

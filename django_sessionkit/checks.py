@@ -33,6 +33,7 @@ def register_checks() -> None:
     checks.register(check_apps, "sessionkit")
     checks.register(check_engine, "sessionkit")
     checks.register(check_cache, "sessionkit")
+    checks.register(check_keys, "sessionkit")
     checks.register(check_cache_is_shared, "sessionkit", deploy=True)
     checks.register(check_cookie_settings, Tags.security, deploy=True)
 
@@ -91,7 +92,7 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"SESSION_ENGINE {settings.SESSION_ENGINE!r} cannot be used: {error}.",
-                hint="Use 'django_sessionkit.backends.db'.",
+                hint=_hint_for(error),
                 id="sessionkit.E005",
             )
         ]
@@ -228,6 +229,33 @@ def check_cookie_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     if settings.SESSION_COOKIE_HTTPONLY is not True:
         messages.append(django_checks.W015 if with_middleware else django_checks.W013)
     return messages
+
+
+def check_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E008: keys and passwords of the cookie engines that cannot be used."""
+    try:
+        store: Any = conf.session_store
+        if hasattr(store, "check_keys"):
+            store.check_keys()
+    except (ImportError, AttributeError):
+        return []  # E005
+    except (TypeError, ValueError) as error:
+        return [
+            Error(
+                f"{settings.SESSION_ENGINE!r} has no keys that it can use: {error}",
+                hint="See SESSIONKIT_JWT_… and SESSIONKIT_SEAL_PASSWORDS in the reference.",
+                id="sessionkit.E008",
+            )
+        ]
+    return []
+
+
+def _hint_for(error: ImportError | AttributeError) -> str:
+    name = getattr(error, "name", None)
+    for extra, module in (("signed-cookies", "joserfc"), ("encrypted-cookies", "cryptography")):
+        if name == module or str(name).startswith(f"{module}."):
+            return f'Install what it needs: pip install "django-sessionkit[{extra}]".'
+    return "Use 'django_sessionkit.backends.db'."
 
 
 def _has_cache() -> bool:

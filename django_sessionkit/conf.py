@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -45,6 +46,50 @@ class Conf:
         """
         return cast(
             Literal["full", "truncated", "none"], self._get("SESSIONKIT_IP_ADDRESS", "full")
+        )
+
+    @property
+    def jwt_algorithm(self) -> str:
+        """``SESSIONKIT_JWT_ALGORITHM``: how ``signed_cookies`` signs.
+
+        ``"HS256"``, ``"Ed25519"`` (in older libraries ``"EdDSA"``), ``"ES256"`` or ``"RS256"``.
+        No other algorithm is accepted, whatever a token says.
+        """
+        return cast(str, self._get("SESSIONKIT_JWT_ALGORITHM", "HS256"))
+
+    @property
+    def jwt_keys(self) -> Sequence[str]:
+        """``SESSIONKIT_JWT_KEYS``: private keys as PEM text; the first signs, all verify.
+
+        With HS256 these are secrets of at least 32 bytes; without any, keys are derived from
+        ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
+        """
+        return cast(Sequence[str], self._get("SESSIONKIT_JWT_KEYS", ()))
+
+    @property
+    def jwt_audience(self) -> str:
+        """``SESSIONKIT_JWT_AUDIENCE``: the claim ``aud``, which readers have to expect."""
+        return cast(str, self._get("SESSIONKIT_JWT_AUDIENCE", "django_sessionkit"))
+
+    @property
+    def jwt_issuer(self) -> str | None:
+        """``SESSIONKIT_JWT_ISSUER``: the claim ``iss``, such as the site's URL; None: no claim."""
+        return cast("str | None", self._get("SESSIONKIT_JWT_ISSUER", None))
+
+    @property
+    def jwt_compress(self) -> bool:
+        """``SESSIONKIT_JWT_COMPRESS``: whether ``signed_cookies`` compresses session data."""
+        return cast(bool, self._get("SESSIONKIT_JWT_COMPRESS", False))
+
+    @property
+    def seal_passwords(self) -> str | Mapping[int | str, str] | None:
+        """``SESSIONKIT_SEAL_PASSWORDS``: what ``encrypted_cookies`` seals with.
+
+        One password of at least 32 characters, or several by their numbers: the highest number
+        seals, all open. None: derived from ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
+        """
+        return cast(
+            "str | Mapping[int | str, str] | None", self._get("SESSIONKIT_SEAL_PASSWORDS", None)
         )
 
     @property

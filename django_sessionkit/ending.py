@@ -13,7 +13,13 @@ from django.db.models.deletion import Collector, get_candidate_relations_to_dele
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.races import again_after_races
-from django_sessionkit.recall import BATCH, Recall, after_commit, engine_has_copies
+from django_sessionkit.recall import (
+    BATCH,
+    Recall,
+    after_commit,
+    copies_are_out_of_reach,
+    engine_has_copies,
+)
 from django_sessionkit.signals import SessionEndReason, session_ended
 
 if TYPE_CHECKING:
@@ -35,8 +41,9 @@ class EndedCount(int):
     def at_once(self) -> bool | None:
         """Whether the sessions are refused from now on.
 
-        False where the cache did not answer: the copies that it holds are believed until their
-        lease ends. None while the transaction that has ended them has not committed.
+        False where the cache did not answer, or the sessions lie in cookies: what is held there
+        is believed until its lease ends. None while the transaction that has ended them has not
+        committed.
         """
         outcomes = {recall.at_once for recall in self._recalls}
         return False if False in outcomes else None if None in outcomes else True
@@ -86,7 +93,9 @@ def end(
     else:
         act = partial(chosen.order_by()._raw_delete, using)
     count = again_after_races(act, using)
-    return EndedCount(count, recall) if has_copies else EndedCount(count)
+    if count and not are_over and copies_are_out_of_reach():
+        recall.at_once = False
+    return EndedCount(count, recall) if has_copies or recall.at_once is False else EndedCount(count)
 
 
 def _end_unread(chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall: Recall) -> int:

@@ -21,3 +21,23 @@ class CacheUnreachable(Exception):  # noqa: N818 - what has happened, not what w
 
 class BadEntry(ValueError):  # noqa: N818
     """What lies in the cache is not what we put there; the message says why."""
+
+
+class CookieTooLarge(Exception):  # noqa: N818
+    """The session does not fit into a cookie, which browsers would drop in silence.
+
+    Nothing was saved. ``size`` is that of the cookie's name and value and ``limit`` what they may
+    have, ``largest`` the largest keys of the session with the size of each, all in bytes.
+    """
+
+    def __init__(self, size: int, limit: int, largest: dict[str, int]) -> None:
+        super().__init__(size, limit, largest)
+        self.size, self.limit, self.largest = size, limit, largest
+
+    def __str__(self) -> str:
+        keys = ", ".join(f"{key!r} ({size} bytes)" for key, size in self.largest.items())
+        return (
+            f"The session cookie would have {self.size} bytes, and browsers keep {self.limit}. The "
+            f"largest keys of the session: {keys}. Store less in it, or use an engine that keeps "
+            "sessions on the server."
+        )

@@ -101,6 +101,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 return _unavailable()
         elif response.status_code < 500 and session.lease_has_run_out():
             session.renew_lease()
+            if session.has_new_cookie:
+                _set_cookie(session, response)
         return _finish(request, response, depends_on_cookie)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -121,6 +123,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 return _unavailable()
         elif response.status_code < 500 and session.lease_has_run_out():
             await session.arenew_lease()
+            if session.has_new_cookie:
+                _set_cookie(session, response)
         return _finish(request, response, depends_on_cookie)
 
 
@@ -136,11 +140,12 @@ def _unavailable() -> HttpResponse:
 
 
 def _log_dropped(request: HttpRequest) -> None:
+    session = cast(BaseSessionStore, request.session)
     key = SplitKey.parse(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     logger.warning(
         "Session %s ended, or its key was replaced, while a request to %s was running; what the "
         "request stored in it was dropped.",
-        key and key.public_id,
+        session.public_id or (key and key.public_id),
         # A path may hold line breaks and escape sequences (as in CVE-2025-48432).
         request.path.encode("unicode_escape").decode("ascii"),
         extra={"request": request},
@@ -151,7 +156,7 @@ def _set_cookie(session: BaseSessionStore, response: HttpResponse) -> None:
     # After the save: it may have made the key, and merged another request's expiry.
     max_age = expires = None
     if not session.get_expire_at_browser_close():
-        max_age = session.get_expiry_age()
+        max_age = session.get_cookie_age()
         expires = http_date(time.time() + max_age)
     response.set_cookie(
         settings.SESSION_COOKIE_NAME,

@@ -28,8 +28,9 @@ _gathered: WeakKeyDictionary[BaseDatabaseWrapper, Recall] = WeakKeyDictionary()
 class Recall:
     """The copies of some sessions, to be taken back after commit.
 
-    ``at_once`` says what came of it: True: no copy is left; False: the cache did not answer, so
-    that copies are believed until their lease ends; None: not known, nothing has committed yet.
+    ``at_once`` says what came of it: True: no copy is left; False: the cache did not answer, or
+    browsers hold the copies, so that they are believed until their lease ends; None: not known,
+    nothing has committed yet.
     """
 
     def __init__(self, public_ids: Iterable[uuid.UUID] = (), store: Any = None) -> None:
@@ -45,7 +46,7 @@ class Recall:
         """
         public_ids = self.public_ids if added is None else set(added)
         if self._store is None and not engine_has_copies():
-            self.at_once = True
+            self.at_once = not copies_are_out_of_reach()
             return
         connection = connections[using]
         if not in_transaction(using) or connection.in_atomic_block:
@@ -120,6 +121,11 @@ def is_touched(public_id: uuid.UUID, using: str) -> bool:
 def engine_has_copies() -> bool:
     """Whether the configured engine keeps anything in a cache."""
     return hasattr(conf.session_store, "drop_copies")
+
+
+def copies_are_out_of_reach() -> bool:
+    """Whether the configured engine lets browsers hold what is believed for a lease."""
+    return bool(conf.lease) and getattr(conf.session_store, "copies_are_out_of_reach", False)
 
 
 def in_transaction(using: str) -> bool:

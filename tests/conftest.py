@@ -3,15 +3,12 @@
 import inspect
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.core.cache import caches
 from django.db import connection
-from django.test import override_settings
 
-from tests.engines import Engine, params
+from tests.engines import Engine, configured, params
 
 _SERVERS = {
     "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",
@@ -35,31 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if (
             os.environ["TEST_DB"] != "sqlite"
             and isinstance(engine, Engine)
-            and engine.cache_alias == "default"
+            and engine.is_like_another
             and "conformance" not in item.path.parts
         ):
-            reason = "with a cache of its own process, it goes beyond conformance on SQLite alone"
+            reason = "it goes beyond conformance on SQLite alone, being like another engine"
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(params=params())
+@pytest.fixture(params=params(lambda engine: engine.refuses_at_once))
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Each engine in turn, configured as the site's."""
-    engine: Engine = request.param
-    settings = {"SESSION_ENGINE": engine.path}
-    if engine.cache_alias is None:
-        with override_settings(**settings):
-            yield engine
-        return
-    with override_settings(**settings, SESSION_CACHE_ALIAS=engine.cache_alias):
-        yield engine
-        cache: Any = caches[engine.cache_alias]
-        if hasattr(cache, "delete_pattern"):
-            cache.delete_pattern(
-                "sk:*", itersize=1000
-            )  # not clear(): a Redis may hold other things as well
-        else:
-            cache.clear()
+    """Each engine in turn, configured as the site's; tokens only where nothing is believed."""
+    with configured(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

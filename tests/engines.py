@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.db import connection
+from django.test import override_settings
+
+from django_sessionkit.backends.contents import Content
+from django_sessionkit.keys import SplitKey
 
 #: What the store of a signed-in session asks the database for, act by act: the queries' verbs.
 ROW_QUERIES: Mapping[str, Sequence[str]] = {
     "load": ["SELECT"],
     "load in the lease": ["SELECT"],
     "load an unknown key": ["SELECT"],
+    "renew": [],
     "exists": ["SELECT"],
     "insert": ["INSERT"],
     "insert a visitor": ["INSERT"],
@@ -41,6 +49,10 @@ class Engine:
     ``rows_for_visitors``: a session has a row before anybody signs in.
     ``keeps_public_id_at_login``: so does a visitor's session when the visitor signs in; else the
     session of before goes on until the login's is saved.
+    ``key_is_token``: the session key is a token that holds the data. Each save makes another one;
+    what requests save side by side is not merged; a visitor's cannot be taken back.
+    ``lease``: the ``SESSIONKIT_LEASE`` to test it with, if not the default.
+    ``longest_value``: how many characters a value may have at least.
     ``queries``: what each act costs, where it is not what it costs with rows alone.
     """
 
@@ -50,6 +62,9 @@ class Engine:
     data_in_row: bool = True
     rows_for_visitors: bool = True
     keeps_public_id_at_login: bool = True
+    key_is_token: bool = False
+    lease: int | None = None
+    longest_value: int = 200_000
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
@@ -58,6 +73,48 @@ class Engine:
     def store(self, session_key: str | None = None) -> Any:
         """Return a bare store, made as Django makes it: from the session key alone."""
         return import_module(self.path).SessionStore(session_key)
+
+    def split_key(self, session_key: str | None) -> SplitKey | None:
+        """Return the split key that a session key is, or holds; None if it is none of ours."""
+        return SplitKey.parse(self.store(session_key)._session_key)
+
+    def wrong_key(self, session_key: str) -> str:
+        """Return the session key with another secret; as a token it is past its lease."""
+        key = self.split_key(session_key)
+        assert key is not None
+        wrong = SplitKey.generate(key.public_id)
+        if not self.key_is_token:
+            return wrong.session_key
+        content = self.content(session_key)
+        end = content.row_expire_date or content.expire_date
+        changes = {"secret": wrong.secret, "checked_at": 0, "row_expire_date": end}
+        return self.token(dataclasses.replace(content, **changes))
+
+    def content(self, token: str) -> Content:
+        """Return what a token says, valid or not."""
+        content: Content = self.store()._open_token(token)
+        return content
+
+    def token(self, content: Content) -> str:
+        """Return the token that says so."""
+        token: str = self.store()._make_token(content)
+        return token
+
+    def aged(self, token: str, seconds: float = 61) -> str:
+        """Return the token as it would be if its row had been asked so many seconds earlier."""
+        content = self.content(token)
+        checked_at = content.checked_at - int(seconds * 1_000_000)
+        return self.token(dataclasses.replace(content, checked_at=checked_at))
+
+    @property
+    def refuses_at_once(self) -> bool:
+        """Whether a session is refused from the moment on at which it was ended."""
+        return not self.key_is_token or self.lease == 0
+
+    @property
+    def is_like_another(self) -> bool:
+        """Whether another engine does the same to the database."""
+        return self.cache_alias == "default" or self.path == ENCRYPTED
 
     @property
     def lease_of_saves(self) -> int:
@@ -99,13 +156,71 @@ CACHE: dict[str, Any] = {
     "queries": DATA_QUERIES,
 }
 
+#: Where a token holds everything, nobody is asked inside the lease, not even by a save.
+COOKIE_QUERIES: Mapping[str, Sequence[str]] = {
+    "load": [],
+    "load in the lease": [],
+    "load an unknown key": [],
+    "insert a visitor": [],
+    "save": [],
+    "merge": [],
+    "sign in over a visitor's session": ["INSERT"],
+    "sign in again": ["UPDATE", "UPDATE"],
+    "sign in over another user's session": ["DELETE", "INSERT"],
+}
+
+#: Without a lease, each request asks the row and moves the time when it was last seen.
+ASKING_QUERIES: Mapping[str, Sequence[str]] = {
+    "load an unknown key": [],
+    "renew": ["UPDATE"],
+    "insert a visitor": [],
+    "merge": ["UPDATE"],
+    "sign in over a visitor's session": ["INSERT"],
+}
+
+COOKIE: dict[str, Any] = {
+    "data_in_row": False,
+    "rows_for_visitors": False,
+    "keeps_public_id_at_login": False,
+    "key_is_token": True,
+    "longest_value": 1000,
+    "queries": COOKIE_QUERIES,
+}
+ASKING: dict[str, Any] = {**COOKIE, "lease": 0, "queries": ASKING_QUERIES}
+SIGNED = "django_sessionkit.backends.signed_cookies"
+ENCRYPTED = "django_sessionkit.backends.encrypted_cookies"
+
 ENGINES = (
     Engine("db", "django_sessionkit.backends.db"),
     Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES),
     Engine("cached_db-locmem", CACHED_DB, cache_alias="default", queries=COPY_QUERIES),
     Engine("cache-redis", cache_alias="redis", **CACHE),
     Engine("cache-locmem", cache_alias="default", **CACHE),
+    Engine("signed_cookies", SIGNED, **COOKIE),
+    Engine("signed_cookies-lease0", SIGNED, **ASKING),
+    Engine("encrypted_cookies", ENCRYPTED, **COOKIE),
+    Engine("encrypted_cookies-lease0", ENCRYPTED, **ASKING),
 )
+
+
+@contextmanager
+def configured(engine: Engine) -> Iterator[None]:
+    """Make the engine that of the site, and leave nothing in its cache."""
+    settings: dict[str, Any] = {"SESSION_ENGINE": engine.path}
+    if engine.lease is not None:
+        settings["SESSIONKIT_LEASE"] = engine.lease
+    if engine.cache_alias is None:
+        with override_settings(**settings):
+            yield
+        return
+    with override_settings(**settings, SESSION_CACHE_ALIAS=engine.cache_alias):
+        yield
+        cache: Any = caches[engine.cache_alias]
+        if hasattr(cache, "delete_pattern"):
+            # Not clear(): a Redis may hold other things as well.
+            cache.delete_pattern("sk:*", itersize=1000)
+        else:
+            cache.clear()
 
 
 def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
@@ -127,6 +242,26 @@ def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
         if chosen(engine)
     ]
 
+
+#: For a test of what requests that overlap save, or of a session key that stays.
+with_keys_that_stay = pytest.mark.parametrize(
+    "engine", params(lambda engine: not engine.key_is_token), indirect=True
+)
+
+#: For a test of what a session is from the moment on at which its row is another or gone.
+refused_at_once = pytest.mark.parametrize(
+    "engine", params(lambda engine: engine.refuses_at_once), indirect=True
+)
+
+#: For a test of what tokens alone do.
+with_tokens = pytest.mark.parametrize(
+    "engine", params(lambda engine: engine.key_is_token), indirect=True
+)
+
+#: For a test of what is believed for a lease.
+with_leased_tokens = pytest.mark.parametrize(
+    "engine", params(lambda engine: engine.key_is_token and engine.lease is None), indirect=True
+)
 
 #: For a test that takes ``engine`` and forces something between the statements of a save.
 with_data_in_rows = pytest.mark.parametrize(

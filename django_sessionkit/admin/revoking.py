@@ -27,7 +27,7 @@ from django_sessionkit.admin.changelist import mark_current
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.ending import EndedCount, end
-from django_sessionkit.recall import after_commit
+from django_sessionkit.recall import after_commit, copies_are_out_of_reach
 from django_sessionkit.signals import SessionEndReason
 
 if TYPE_CHECKING:
@@ -218,10 +218,20 @@ class RevokingMixin(_ModelAdmin):
 
     def _warn_if_late(self, request: HttpRequest, ended: EndedCount) -> None:
         if ended.at_once is False:
-            message = gettext(
-                "The cache did not answer: what was revoked may be used for %d seconds more."
+            level, message = (
+                messages.WARNING,
+                gettext(
+                    "The cache did not answer: what was revoked may be used for %d seconds more."
+                ),
             )
-            self.message_user(request, message % conf.lease, messages.WARNING)
+            if copies_are_out_of_reach():
+                level, message = (
+                    messages.INFO,
+                    gettext(
+                        "Sessions lie in cookies: what was revoked is refused within %d seconds."
+                    ),
+                )
+            self.message_user(request, message % conf.lease, level)
 
     def _report(self, request: HttpRequest, count: int) -> None:
         message = ngettext("Revoked %d session.", "Revoked %d sessions.", count)

@@ -57,7 +57,8 @@ class BaseSessionStore(SessionBase):
     is_flushed = False
     #: cycle_key() has replaced the session key since the last save.
     has_new_key = False
-
+    #: renew_lease() has made another cookie of the session that was loaded.
+    has_new_cookie = False
     #: What holds the data did not answer, so that it is not known whose session this is.
     is_unavailable = False
 
@@ -86,6 +87,10 @@ class BaseSessionStore(SessionBase):
         """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""
         data: dict[str, Any] = getattr(self, "_session_cache", {})
         return bool(data.get(AUTH_USER_ID) == user._meta.pk.value_to_string(user))
+
+    def get_cookie_age(self) -> int:
+        """Return how long a cookie of the session that was saved may live, in seconds."""
+        return self.get_expiry_age()
 
     def renew_lease(self) -> None:
         """Move ``last_seen_at``, and the client with it, if the lease has run out.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.signing import JSONSerializer
 
 from django_sessionkit.backends.tracked import TrackedStore
 from django_sessionkit.base_session import AbstractSession
@@ -55,6 +57,21 @@ class EncodedStore(TrackedStore):
             return self.encode(data).encode()
         serialized: bytes = self.serializer().dumps(data)
         return serialized
+
+    def _to_json(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the data as a JSON object of them, None if that is not how they are written."""
+        if self._encodes_by_itself() or not issubclass(self.serializer, JSONSerializer):
+            return None
+        if self.serializer is JSONSerializer:
+            return data
+        written: dict[str, Any] = json.loads(self._to_bytes(data))
+        return written
+
+    def _from_json(self, written: dict[str, Any]) -> dict[str, Any]:
+        """Return the data of a JSON object. Raises BadEntry if they cannot be read."""
+        if self.serializer is JSONSerializer:
+            return written
+        return self._from_bytes(json.dumps(written, separators=(",", ":")).encode())
 
     def _encodes_by_itself(self) -> bool:
         cls = type(self)

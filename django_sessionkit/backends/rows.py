@@ -98,15 +98,19 @@ class RowStore(BaseSessionStore):
         return row is not None and row.last_seen_at <= timezone.now() - _lease()
 
     def renew_lease(self) -> None:
-        row, now = self._current_row(), timezone.now()
-        if row is None:
-            return
+        if (row := self._current_row()) is not None:
+            self._renew(row)
+
+    def _renew(self, row: AbstractSession) -> bool:
+        """Move ``last_seen_at`` of the row; return whether it was there and due."""
+        now = timezone.now()
         rows = self._this(row).filter(last_seen_at__lte=now - _lease())
         try:
-            rows.update(last_seen_at=now, **self._renewed(row))
+            return bool(rows.update(last_seen_at=now, **self._renewed(row)))
         except DatabaseError:
             # The response is ready; that it was asked for is not worth losing it.
             logger.warning("Could not renew the lease of session %s", row, exc_info=True)
+            return False
 
     def _rows(self) -> SessionQuerySet:
         return registry.sessions(self.model)

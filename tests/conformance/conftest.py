@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.conformance.faces import Face, Faces
-from tests.engines import Engine
+from tests.engines import Engine, configured, params
+
+
+@pytest.fixture(params=params())
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine in turn, configured as the site's."""
+    with configured(request.param):
+        yield request.param
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,16 @@ class Faces:
         face.update(data)
         face.save()
         return face
+
+    def has_ended(self, session_key: str | None) -> bool:
+        """Whether nothing is found under the key; of a token, at the latest after its lease."""
+        is_refused = self.read(session_key) == {} or not self.engine.refuses_at_once
+        return is_refused and not self.open().exists(session_key)
+
+    def public_id(self, session_key: str | None) -> uuid.UUID | None:
+        """Return the public id that the key claims to be of."""
+        key = self.engine.split_key(session_key)
+        return None if key is None else key.public_id
 
     def read(self, session_key: str | None) -> dict[str, Any]:
         """Return what the next request finds under the key."""

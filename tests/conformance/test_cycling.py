@@ -7,7 +7,7 @@ import pytest
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.conformance.faces import Face, Faces
-from tests.engines import Engine
+from tests.engines import Engine, refused_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +24,7 @@ def test_cycling_the_key_keeps_the_data_and_kills_the_old_key(
     assert session.exists(old) is not (is_signed_in or engine.keeps_public_id_at_login)
     assert dict(session.items()) == data
     session.save()
-    assert not session.exists(old)
-    assert faces.read(old) == {}
+    assert faces.has_ended(old) or (engine.key_is_token and not is_signed_in)
     assert faces.read(session.session_key) == data
 
 
@@ -59,6 +58,7 @@ def test_cycling_the_key_of_a_new_session_writes_nothing_before_the_save(
     assert faces.read(session.session_key) == {"cat": "Tom"}
 
 
+@refused_at_once
 def test_cycling_a_key_twice_keeps_the_last(faces: Faces) -> None:
     data = {"_auth_user_id": "1"}
     session = faces.saved(data)
@@ -77,7 +77,7 @@ def test_a_visitors_session_that_ended_starts_anew_when_its_key_is_cycled(faces:
     faces.open(old).delete()
     session.cycle_key()
     session.save()
-    assert session.session_key[:32] != old[:32]
+    assert faces.public_id(session.session_key) != faces.public_id(old)
     assert faces.read(session.session_key) == {"cat": "Tom"}
 
 
@@ -88,4 +88,4 @@ def test_a_signed_in_session_that_ended_stays_gone_when_its_key_is_cycled(faces:
     with pytest.raises(SessionGone):
         session.save()
     assert not Session.objects.exists()
-    assert faces.read(session.session_key) == {}
+    assert faces.has_ended(session.session_key)

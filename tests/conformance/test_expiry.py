@@ -14,6 +14,7 @@ from django.utils import timezone as django_timezone
 
 from django_sessionkit.models import Session
 from tests.conformance.faces import Face, Faces
+from tests.engines import refused_at_once, with_keys_that_stay
 
 pytestmark = pytest.mark.django_db
 
@@ -128,6 +129,7 @@ def test_a_session_that_ends_in_the_past_has_ended(session: Face, faces: Faces, 
     assert again.session_key is None
 
 
+@refused_at_once
 def test_a_session_ends_when_its_time_is_over(faces: Faces) -> None:
     session = faces.saved(SIGNED_IN)
     Session.objects.update(expire_date=django_timezone.now() - timedelta(microseconds=1))
@@ -144,6 +146,7 @@ def test_a_session_that_was_just_read_ends_when_its_time_is_over(faces: Faces) -
     assert faces.read(session.session_key) == {}
 
 
+@refused_at_once
 def test_saving_moves_the_end(faces: Faces) -> None:
     session = faces.saved(SIGNED_IN)
     Session.objects.update(expire_date=django_timezone.now() + TEN)
@@ -154,6 +157,7 @@ def test_saving_moves_the_end(faces: Faces) -> None:
     assert about(Session.objects.get().expire_date, end)
 
 
+@with_keys_that_stay
 @pytest.mark.parametrize("value", [3600, timedelta(days=100)], ids=["earlier", "later"])
 def test_an_end_set_by_an_overlapping_request_is_kept(faces: Faces, value: Any) -> None:
     session_key = faces.saved(SIGNED_IN).session_key

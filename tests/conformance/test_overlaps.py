@@ -8,14 +8,16 @@ from django.contrib.sessions.backends.base import UpdateError
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.conformance.faces import Faces
+from tests.engines import refused_at_once, with_keys_that_stay
 
 pytestmark = pytest.mark.django_db
 
 
+@refused_at_once
 def test_saving_a_session_that_another_request_ended_raises_and_revives_nothing(
     faces: Faces,
 ) -> None:
-    session = faces.saved({"cat": "Tom"})
+    session = faces.saved({"_auth_user_id": "1", "cat": "Tom"})
     faces.open(session.session_key).delete()
     session.set("cat", "Felix")
     with pytest.raises(UpdateError):
@@ -26,19 +28,22 @@ def test_saving_a_session_that_another_request_ended_raises_and_revives_nothing(
     assert not Session.objects.exists()
 
 
+@refused_at_once
 def test_saving_a_session_whose_key_another_request_replaced_raises_and_writes_nothing(
     faces: Faces,
 ) -> None:
-    session = faces.saved({"cat": "Tom"})
+    data = {"_auth_user_id": "1", "cat": "Tom"}
+    session = faces.saved(data)
     other = faces.open(session.session_key)
     other.cycle_key()
     other.save()
     session.set("cat", "Felix")
     with pytest.raises(SessionGone):
         session.save()
-    assert faces.read(other.session_key) == {"cat": "Tom"}
+    assert faces.read(other.session_key) == data
 
 
+@with_keys_that_stay
 def test_overlapping_saves_of_different_keys_both_survive(faces: Faces) -> None:
     session_key = faces.saved({"cat": "Tom", "gone": 1}).session_key
     one, other = faces.open(session_key), faces.open(session_key)
@@ -51,6 +56,7 @@ def test_overlapping_saves_of_different_keys_both_survive(faces: Faces) -> None:
     assert dict(other.items()) == {"cat": "Tom", "one": 1, "other": 2}
 
 
+@with_keys_that_stay
 def test_of_overlapping_saves_of_one_key_the_later_wins(faces: Faces) -> None:
     session_key = faces.saved({"cat": "Tom"}).session_key
     one, other = faces.open(session_key), faces.open(session_key)
@@ -61,6 +67,7 @@ def test_of_overlapping_saves_of_one_key_the_later_wins(faces: Faces) -> None:
     assert faces.read(session_key) == {"cat": "one"}
 
 
+@with_keys_that_stay
 def test_a_store_goes_on_from_what_it_saved(faces: Faces) -> None:
     session_key = faces.saved({"count": 0}).session_key
     one, other = faces.open(session_key), faces.open(session_key)
@@ -75,6 +82,7 @@ def test_a_store_goes_on_from_what_it_saved(faces: Faces) -> None:
     assert faces.read(session_key) == {"count": 3, "other": 2}
 
 
+@with_keys_that_stay
 def test_loading_again_is_no_reason_to_overwrite_what_others_saved(faces: Faces) -> None:
     session_key = faces.saved({"cat": "Tom"}).session_key
     one, other = faces.open(session_key), faces.open(session_key)
@@ -87,6 +95,7 @@ def test_loading_again_is_no_reason_to_overwrite_what_others_saved(faces: Faces)
     assert faces.read(session_key) == {"cat": "Tom", "one": 1, "other": 2}
 
 
+@refused_at_once
 @pytest.mark.parametrize("is_cycled", [False, True])
 def test_loading_again_does_not_revive_a_session_that_ended(faces: Faces, is_cycled: bool) -> None:
     session = faces.saved({"_auth_user_id": "1"})

@@ -1,0 +1,120 @@
+"""What a cookie says of its session, whatever the format that it is written in.
+
+Who has not signed in has a cookie without the secret half of a session key, and no row.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+
+from django_sessionkit.keys import SplitKey
+from django_sessionkit.moments import microseconds, moment
+from django_sessionkit.tokens.errors import BadToken
+
+FORMAT = 1
+#: What tells who is signed in; nobody is, without a row.
+AUTH = "_auth_"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a cookie says.
+
+    ``checked_at``: when the row was last asked, in microseconds since 1970; 0: never.
+    ``row_expire_date``: the end that the row had when it was last read or written.
+    ``authenticated_at``: when the user last signed in, in seconds since 1970.
+    """
+
+    public_id: uuid.UUID
+    expire_date: datetime
+    data: dict[str, Any]
+    secret: str = ""
+    checked_at: int = 0
+    row_expire_date: datetime | None = None
+    authenticated_at: int | None = None
+
+    @property
+    def is_visitors(self) -> bool:
+        """Whether there is no row of it."""
+        return not self.secret
+
+    @property
+    def has_user(self) -> bool:
+        """Whether somebody is signed in, as far as the cookie tells."""
+        return not self.is_visitors and AUTH_USER_ID in self.data
+
+    def believed_until(self, lease: int) -> int:
+        """Return how long others may believe the cookie, who do not ask the row.
+
+        In whole seconds since 1970: the end of the session or of the lease, what comes first.
+        """
+        end = microseconds(self.expire_date)
+        if not self.is_visitors:
+            end = min(end, self.checked_at + lease * 1_000_000)
+        return max(end // 1_000_000, 1)  # 0 is "never" for some
+
+    def told(self) -> dict[str, Any]:
+        """Return what is written of it beside its data, public id and time of signing in."""
+        told: dict[str, Any] = {"v": FORMAT, "end": microseconds(self.expire_date)}
+        if not self.is_visitors:
+            told["key"] = self.secret
+            told["checked"] = self.checked_at
+            told["row_end"] = microseconds(self.row_expire_date or self.expire_date)
+        return told
+
+
+def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
+    """Return what was ``told()``, with the public id as ``sid`` and ``auth_time``.
+
+    Raises BadToken if it was not: what is authentic may be of a later version, or be written by
+    another program that shares the key.
+    """
+    if told.get("v") != FORMAT:
+        raise BadToken("It says nothing that this version understands.")
+    sid, secret, authenticated_at = told.get("sid"), told.get("key", ""), told.get("auth_time")
+    if not isinstance(sid, str) or not isinstance(secret, str):
+        raise BadToken("It names no session.")
+    try:
+        public_id = uuid.UUID(sid)
+    except ValueError as error:
+        raise BadToken("It names no session.") from error
+    expire_date = _moment(told, "end")
+    if not secret:
+        return visitors_content(public_id, expire_date, data)
+    if SplitKey.parse(public_id.hex + secret) is None:
+        raise BadToken("It holds no session key.")
+    return Content(
+        public_id,
+        expire_date,
+        data,
+        secret=secret,
+        checked_at=_number(told, "checked"),
+        row_expire_date=_moment(told, "row_end"),
+        authenticated_at=None if authenticated_at is None else _number(told, "auth_time"),
+    )
+
+
+def visitors_content(public_id: uuid.UUID, expire_date: datetime, data: dict[str, Any]) -> Content:
+    """Return the content of somebody who is nobody, whatever another program has put there."""
+    kept = {key: value for key, value in data.items() if not key.startswith(AUTH)}
+    return Content(public_id, expire_date, kept)
+
+
+def _number(told: Mapping[str, Any], name: str) -> int:
+    value = told.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadToken(f"Its {name!r} is no whole number.")
+    return value
+
+
+def _moment(told: Mapping[str, Any], name: str) -> datetime:
+    try:
+        return moment(_number(told, name))
+    except OverflowError as error:
+        raise BadToken(f"Its {name!r} is no moment.") from error

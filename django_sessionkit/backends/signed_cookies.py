@@ -1,0 +1,108 @@
+"""Sessions in a signed cookie: a JWT that other services can verify.
+
+Its claims are those of RFC 7519 and of OpenID Connect (``sid``, ``auth_time``), then ours: the
+session's data, and what Content tells. ``exp`` is for those who cannot ask the row. Whoever has
+the cookie can read all of it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import time
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+
+from django_sessionkit.backends.contents import Content, content_from
+from django_sessionkit.backends.cookie import CookieStore
+from django_sessionkit.conf import conf
+from django_sessionkit.exceptions import BadEntry
+from django_sessionkit.tokens.derivation import derive_key
+from django_sessionkit.tokens.errors import BadToken
+from django_sessionkit.tokens.jwt import Signer
+
+PURPOSE = "django_sessionkit.signed_cookies"
+#: More than any cookie holds that was compressed honestly, in bytes.
+INFLATED = 1_000_000
+
+
+class SessionStore(CookieStore):
+    """A session in a JWT."""
+
+    @classmethod
+    def check_keys(cls) -> None:
+        signer()
+
+    @classmethod
+    def jwks(cls) -> dict[str, Any]:
+        """Return the public keys as a JWK Set (RFC 7517); no keys with HS256."""
+        return signer().jwks()
+
+    def _make_token(self, content: Content) -> str:
+        claims = {
+            "iat": int(time.time()),
+            "exp": content.believed_until(conf.lease),
+            "sid": str(content.public_id),
+            **content.told(),
+            **self._as_claim(content.data),
+        }
+        if content.has_user:
+            claims["sub"] = str(content.data[AUTH_USER_ID])
+        if content.authenticated_at is not None:
+            claims["auth_time"] = content.authenticated_at
+        return signer().sign(claims)
+
+    def _open_token(self, token: str) -> Content:
+        claims = signer().verify(token, may_be_expired=True)
+        return content_from(claims, self._from_claim(claims))
+
+    def _as_claim(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the claim that holds the data: readable, unless the settings have it otherwise."""
+        if conf.jwt_compress:
+            raw = self._to_bytes(data)
+            compressed = zlib.compress(raw, 9)
+            if len(compressed) * 4 / 3 < len(raw):
+                return {"deflated": urlsafe_b64encode(compressed).decode()}
+        if (written := self._to_json(data)) is not None:
+            return {"data": written}
+        return {"packed": urlsafe_b64encode(self._to_bytes(data)).decode()}
+
+    def _from_claim(self, claims: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if isinstance(packed := claims.get("packed"), str):
+                return self._from_bytes(urlsafe_b64decode(packed))
+            if isinstance(deflated := claims.get("deflated"), str):
+                inflated = zlib.decompressobj().decompress(urlsafe_b64decode(deflated), INFLATED)
+                return self._from_bytes(inflated)
+            if isinstance(written := claims.get("data"), dict):
+                return self._from_json(written)
+        except (BadEntry, binascii.Error, zlib.error) as error:
+            raise BadToken("Its data cannot be read.") from error
+        raise BadToken("It holds no session.")
+
+
+def signer() -> Signer:
+    """Return what signs and verifies, as the settings have it.
+
+    Raises ValueError if they make no sense.
+    """
+    keys, secrets = tuple(conf.jwt_keys), ()
+    if not keys and conf.jwt_algorithm == "HS256":
+        secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return _signer(conf.jwt_algorithm, keys, secrets, conf.jwt_audience, conf.jwt_issuer)
+
+
+@lru_cache(maxsize=16)
+def _signer(
+    algorithm: str,
+    keys: tuple[str, ...],
+    secrets: tuple[str | bytes, ...],
+    audience: str,
+    issuer: str | None,
+) -> Signer:
+    derived = [derive_key(secret, PURPOSE) for secret in secrets]
+    return Signer(algorithm, [*keys, *derived], audience=audience, issuer=issuer)

@@ -24,6 +24,7 @@ import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -156,11 +157,8 @@ class Sealer:
 
 
 def _encoded(name: str, password: str) -> bytes:
-    try:
+    with suppress(UnicodeEncodeError):  # it holds the password, so it is not the cause of ours
         return password.encode()
-    except UnicodeEncodeError:
-        pass
-    # Raised out here, since that error holds the password.
     raise ValueError(f"The password with the id {name} has lone surrogates.")
 
 

@@ -110,6 +110,14 @@ def test_the_highest_id_seals_and_all_open() -> None:
         old.unseal(both.seal(b"new"))
 
 
+def test_another_than_the_highest_seals_if_it_is_named() -> None:
+    both = Sealer({2: PASSWORD, "10": OTHER}, current=2)
+    assert both.unseal(both.seal(b"cat")).password_id == 2
+    assert both.unseal(Sealer({10: OTHER}).seal(b"cat")).password_id == 10
+    with pytest.raises(ValueError, match="no password with the id"):
+        Sealer({2: PASSWORD}, current=3)
+
+
 def test_an_id_is_a_number_whether_given_as_one_or_as_text() -> None:
     sealers = [Sealer(PASSWORD), Sealer({1: PASSWORD}), Sealer({"1": PASSWORD})]
     for sealer in sealers:

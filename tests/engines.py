@@ -87,8 +87,10 @@ class Engine:
             return wrong.session_key
         content = self.content(session_key)
         end = content.row_expire_date or content.expire_date
-        changes = {"secret": wrong.secret, "checked_at": 0, "row_expire_date": end}
-        return self.token(dataclasses.replace(content, **changes))
+        wrongly = dataclasses.replace(
+            content, secret=wrong.secret, checked_at=0, row_expire_date=end
+        )
+        return self.token(wrongly)
 
     def content(self, token: str) -> Content:
         """Return what a token says, valid or not."""
@@ -110,6 +112,11 @@ class Engine:
     def refuses_at_once(self) -> bool:
         """Whether a session is refused from the moment on at which it was ended."""
         return not self.key_is_token or self.lease == 0
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether something else than the row is believed."""
+        return self.cache_alias is not None or not self.refuses_at_once
 
     @property
     def is_like_another(self) -> bool:
@@ -226,7 +233,7 @@ def configured(engine: Engine) -> Iterator[None]:
 def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
     """Return the engines as parameters of a test, with what each needs to be tested.
 
-    In a transaction nothing is copied, and nothing taken back before its commit: with a cache,
+    In a transaction nothing is copied, and nothing taken back before its commit: with a lease,
     the test would be one of the row alone.
     """
     return [
@@ -234,7 +241,7 @@ def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
             engine,
             id=engine.name,
             marks=[
-                *([pytest.mark.django_db(transaction=True)] if engine.cache_alias else []),
+                *([pytest.mark.django_db(transaction=True)] if engine.has_lease else []),
                 *([pytest.mark.redis] if engine.cache_alias == "redis" else []),
             ],
         )

@@ -120,6 +120,28 @@ class CookieStore(ApartStore):
         # The response has to carry it, as with Django's own cookie engine.
         self.modified = True
 
+    def flush(self) -> None:
+        was_believed = self._is_believed()
+        super().flush()
+        if was_believed and not self.is_retired:
+            # It had ended, and its cookie did not say so yet: whoever signs out must see to that.
+            self.is_flushed = True
+
+    def cycle_key(self) -> None:
+        super().cycle_key()
+        if self._has_authenticated:
+            self._start_over_if_gone()
+
+    def mark_authenticated(self) -> None:
+        super().mark_authenticated()
+        self._start_over_if_gone()
+
+    def _start_over_if_gone(self) -> None:
+        """Let a login start another session where its cookie did not say yet that it had ended."""
+        if self._is_gone and self._is_believed():
+            self._session_key = self._get_new_session_key()
+            self._is_deferred, self._is_gone = True, False
+
     def get_cookie_age(self) -> int:
         if self._content is None:
             return super().get_cookie_age()
@@ -132,20 +154,31 @@ class CookieStore(ApartStore):
         row, key = self._current_row(), SplitKey.parse(self._session_key)
         if row is None or key is None:
             return
-        if self._owes_check and not in_transaction(self._rows().db):
-            try:
-                row = self._find(key)
-            except DatabaseError:
-                # The response is ready; the row is asked again at the next request.
-                logger.warning("Could not ask the row of session %s", key, exc_info=True)
-                return
-            if row is None or not key.proves(row.secret_hash):
-                return  # It has ended meanwhile.
-            self._row = row
+        try:
+            row = self._ask_again(row, key)
+        except DatabaseError:
+            # The response is ready; the row is asked again at the next request.
+            logger.warning("Could not ask the row of session %s", key, exc_info=True)
+            return
+        if row is None:
+            return
         if self._has_row_lease_run_out() and self._renew(row):
             row.expire_date = row.entry.expire_date
         if self._owes_cookie and self._token is not None:
             self._issue_anew(row)
+
+    def _ask_again(self, row: AbstractSession, key: SplitKey) -> AbstractSession | None:
+        """Return the row as it is outside of the transaction in which it was asked.
+
+        None if the session has ended meanwhile.
+        """
+        if not self._owes_check or in_transaction(self._rows().db):
+            return row
+        found = self._find(key)
+        if found is None or not key.proves(found.secret_hash):
+            return None
+        self._row = found
+        return found
 
     def _issue_anew(self, row: AbstractSession) -> None:
         """Make a token of what was loaded: what the view has changed was not to be saved."""
@@ -217,6 +250,14 @@ class CookieStore(ApartStore):
         age = microseconds(timezone.now()) - content.checked_at
         return 0 <= age < conf.lease * 1_000_000
 
+    def _is_believed(self) -> bool:
+        """Whether this store holds a session that the row was not asked about."""
+        if self._session_key is None or self._content is None or self._content.is_visitors:
+            return False
+        if self._row is None:
+            return self._asks_nobody(self._content)
+        return "last_seen_at" not in self._row.__dict__
+
     def _ask(self, key: SplitKey, content: Content) -> AbstractSession | None:
         """Return the row of that public id, whether or not the secret is right."""
         checked_at = microseconds(timezone.now())
@@ -276,7 +317,9 @@ class CookieStore(ApartStore):
         self._save_as(self.create_model_instance(data), data, is_new=True)
 
     def _update(self, data: dict[str, Any]) -> None:
-        base = self._current_row()
+        base, key = self._current_row(), SplitKey.parse(self._session_key)
+        if base is not None and key is not None:
+            base = self._ask_again(base, key)
         if base is None:
             raise SessionGone("The session has ended.")
         obj = self._changed(base, data)

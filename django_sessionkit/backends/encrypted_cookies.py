@@ -104,10 +104,12 @@ def _sealer(passwords: str | tuple[tuple[int | str, str], ...]) -> Sealer:
 
 @lru_cache(maxsize=16)
 def _derived(secrets: tuple[str | bytes, ...]) -> Sealer:
-    passwords = {}
+    passwords: dict[int | str, str] = {}
+    numbers: list[int] = []
     for secret in secrets:
         key = derive_key(secret, PURPOSE)
         # A number that stays when the list of fallbacks does not.
         number = int.from_bytes(derive_key(secret, f"{PURPOSE}.id")[:4]) >> 1
         passwords[number] = urlsafe_b64encode(key).decode()
-    return Sealer(passwords, current=next(iter(passwords)))
+        numbers.append(number)
+    return Sealer(passwords, current=numbers[0])

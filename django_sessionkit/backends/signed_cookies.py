@@ -90,7 +90,8 @@ def signer() -> Signer:
 
     Raises ValueError if they make no sense.
     """
-    keys, secrets = tuple(conf.jwt_keys), ()
+    keys = tuple(conf.jwt_keys)
+    secrets: tuple[str | bytes, ...] = ()
     if not keys and conf.jwt_algorithm == "HS256":
         secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     return _signer(conf.jwt_algorithm, keys, secrets, conf.jwt_audience, conf.jwt_issuer)

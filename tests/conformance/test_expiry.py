@@ -203,4 +203,4 @@ def test_without_time_zones_a_session_ends_when_it_should(
     assert list(Session.objects.expired()) == []
     again.set_expiry(-timedelta(hours=1))
     again.save()
-    assert faces.read(session.session_key) == {}
+    assert faces.read(again.session_key) == {}

@@ -1,0 +1,324 @@
+"""What a cookie is believed for, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_sessionkit import registry
+from django_sessionkit.models import Session
+from django_sessionkit.moments import microseconds
+from tests.app import views
+from tests.browsers import Browser, both_ways
+from tests.engines import Engine, with_leased_tokens
+from tests.interleaving import before_each_statement
+from tests.ways_to_end import EACH, HERS, ONE, Act, People
+
+pytestmark = [pytest.mark.django_db, with_leased_tokens]
+
+LEASE = 60
+
+
+@pytest.fixture
+def browser(engine: Engine, is_async: bool) -> Browser:
+    """A browser in which alice has just signed in."""
+    User.objects.create_user("alice")
+    browser = Browser(is_async=is_async)
+    browser.get("/login/alice/")
+    return browser
+
+
+def age(browser: Browser, engine: Engine, seconds: float = LEASE + 1) -> None:
+    """Let so many seconds pass for the browser and its session's row."""
+    browser.session_key = engine.aged(browser.session_key or "", seconds)
+    rows = Session.objects.filter(public_id=browser.public_id)
+    rows.update(last_seen_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def verbs(queries: CaptureQueriesContext) -> list[str]:
+    return [query["sql"].split()[0] for query in queries if "sessionkit" in query["sql"]]
+
+
+@both_ways
+def test_in_the_lease_neither_reading_nor_saving_asks_the_row(
+    browser: Browser, engine: Engine
+) -> None:
+    age(browser, engine, LEASE - 5)
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get("/whoami/").text == "alice"
+        assert not browser.cookie_was_touched
+        browser.get("/set/cat/Tom/")
+        assert browser.data()["cat"] == "Tom"
+    assert verbs(queries) == []
+
+
+@both_ways
+def test_past_the_lease_the_row_is_asked_and_the_cookie_issued_anew(
+    browser: Browser, engine: Engine
+) -> None:
+    age(browser, engine)
+    old, before = browser.session_key or "", microseconds(timezone.now())
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get("/whoami/").text == "alice"
+    assert verbs(queries) == ["SELECT", "UPDATE"]
+    new = browser.session_key or ""
+    assert new != old
+    was, now = engine.content(old), engine.content(new)
+    assert before <= now.checked_at <= microseconds(timezone.now())
+    assert now == dataclasses.replace(was, checked_at=now.checked_at)
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get("/whoami/").text == "alice"
+    assert verbs(queries) == []
+    assert not browser.cookie_was_touched
+
+
+@both_ways
+def test_the_cookie_that_is_issued_anew_lives_as_long_as_the_session(
+    browser: Browser, engine: Engine
+) -> None:
+    content = engine.content(browser.session_key or "")
+    end = timezone.now() + timedelta(seconds=1000)
+    Session.objects.update(expire_date=end)
+    browser.session_key = engine.token(
+        dataclasses.replace(content, expire_date=end, row_expire_date=end)
+    )
+    age(browser, engine)
+    browser.get("/whoami/")
+    cookie = browser.response.cookies["sessionid"]
+    assert 990 <= cookie["max-age"] <= 1000
+    assert cookie["httponly"]
+    assert (cookie["path"], cookie["samesite"]) == ("/", "Lax")
+    assert browser.response["Vary"] == "Cookie"
+    assert abs(engine.content(cookie.value).expire_date - end) < timedelta(milliseconds=1)
+
+
+@both_ways
+def test_a_session_until_the_browser_closes_stays_one(browser: Browser, engine: Engine) -> None:
+    views.acts["close"] = lambda request: request.session.set_expiry(0)
+    browser.get("/do/close/")
+    age(browser, engine)
+    browser.get("/whoami/")
+    cookie = browser.response.cookies["sessionid"]
+    assert (cookie["max-age"], cookie["expires"]) == ("", "")
+
+
+@both_ways
+def test_what_was_changed_in_place_and_not_saved_is_not_in_the_new_cookie(
+    browser: Browser, engine: Engine
+) -> None:
+    def act(request: Any) -> None:
+        request.session["nested"]["list"].append("lost")
+
+    views.acts["act"] = act
+    views.acts["prepare"] = lambda request: request.session.update({"nested": {"list": []}})
+    browser.get("/do/prepare/")
+    age(browser, engine)
+    browser.get("/do/act/")
+    assert browser.cookie_was_touched
+    assert browser.data()["nested"] == {"list": []}
+
+
+@both_ways
+def test_a_save_does_not_move_the_time_of_the_last_check(browser: Browser, engine: Engine) -> None:
+    age(browser, engine, LEASE - 5)
+    checked_at = engine.content(browser.session_key or "").checked_at
+    browser.get("/set/cat/Tom/")
+    assert engine.content(browser.session_key or "").checked_at == checked_at
+
+
+@both_ways
+def test_a_save_past_the_lease_asks_the_row_and_tells_it(browser: Browser, engine: Engine) -> None:
+    age(browser, engine)
+    with CaptureQueriesContext(connection) as queries:
+        browser.get("/set/cat/Tom/")
+    assert verbs(queries) == ["SELECT", "UPDATE"]
+    content = engine.content(browser.session_key or "")
+    assert microseconds(timezone.now()) - content.checked_at < 30_000_000
+    assert content.row_expire_date == Session.objects.get().expire_date
+    assert timezone.now() - Session.objects.get().last_seen_at < timedelta(seconds=30)
+
+
+@both_ways
+def test_a_check_in_the_future_is_not_believed(browser: Browser, engine: Engine) -> None:
+    age(browser, engine, -LEASE)
+    registry.revoke_everyone()
+    assert browser.get("/whoami/").text == ""
+
+
+@both_ways
+def test_a_response_of_500_and_above_renews_nothing(browser: Browser, engine: Engine) -> None:
+    age(browser, engine)
+    browser.get("/fail/")
+    assert not browser.cookie_was_touched
+
+
+@both_ways
+@pytest.mark.parametrize(("act", "names"), EACH.values(), ids=EACH)
+def test_a_cookie_copied_before_the_end_is_refused_when_its_lease_is_over(
+    engine: Engine, is_async: bool, act: Act, names: list[str]
+) -> None:
+    people = People(engine, is_async=is_async)
+    copies = [browser.session_key or "" for browser in people.browsers]
+    act(people)
+    for copy, name in zip(copies, names, strict=True):
+        thief = Browser(is_async=is_async, session_key=engine.aged(copy))
+        assert thief.get("/whoami/").text == name
+        assert thief.cookie_was_touched is bool(name)
+
+
+@both_ways
+@pytest.mark.parametrize("way", ["revoke", "user deleted", "deactivation", "password"])
+def test_django_itself_refuses_at_once_whose_user_is_not_the_same_any_more(
+    engine: Engine, is_async: bool, way: str
+) -> None:
+    people = People(engine, is_async=is_async)
+    act, names = EACH[way]
+    act(people)
+    assert people.names() == (["alice", "alice", "alice", "bob"] if names == ONE else HERS)
+
+
+@both_ways
+def test_the_old_cookie_is_refused_after_a_login_as_the_same_user(
+    browser: Browser, engine: Engine
+) -> None:
+    old = browser.session_key or ""
+    browser.get("/login/alice/")
+    thief = Browser(is_async=browser.is_async, session_key=engine.aged(old))
+    assert thief.get("/whoami/").text == ""
+    assert not thief.cookie_was_touched
+    assert browser.get("/whoami/").text == "alice"
+
+
+@both_ways
+def test_an_older_cookie_does_not_outlive_an_end_that_was_set_since(
+    browser: Browser, engine: Engine
+) -> None:
+    old = browser.session_key or ""
+    views.acts["shorten"] = lambda request: request.session.set_expiry(100)
+    browser.get("/do/shorten/")
+    end = Session.objects.get().expire_date
+    assert end < timezone.now() + timedelta(seconds=101)
+    thief = Browser(is_async=browser.is_async, session_key=engine.aged(old))
+    assert thief.get("/whoami/").text == "alice"
+    assert engine.content(thief.session_key or "").expire_date == end
+    thief.get("/set/cat/Tom/")
+    Session.objects.update(expire_date=timezone.now())
+    thief.session_key = engine.aged(thief.session_key or "")
+    assert thief.get("/whoami/").text == ""
+
+
+@both_ways
+@pytest.mark.parametrize("end", ["revoked", "logged out in another tab"])
+def test_a_response_in_flight_brings_a_session_back_for_one_lease_at_most(
+    browser: Browser, engine: Engine, end: str
+) -> None:
+    def meanwhile() -> None:
+        if end == "revoked":
+            registry.revoke(browser.public_id)
+        else:
+            other = Browser(is_async=browser.is_async, session_key=browser.session_key)
+            other.get("/logout/")
+            assert other.cookie_was_deleted
+
+    checked_at = engine.content(browser.session_key or "").checked_at
+    browser.get("/set/cat/Tom/", meanwhile=meanwhile)
+    assert browser.get("/whoami/").text == "alice"
+    assert engine.content(browser.session_key or "").checked_at == checked_at
+    assert not Session.objects.exists()
+    age(browser, engine)
+    assert browser.get("/whoami/").text == ""
+    assert not browser.cookie_was_touched
+    with override_settings(SESSIONKIT_LEASE=0):
+        browser.get("/login/alice/")
+        browser.get("/set/cat/Tom/", meanwhile=meanwhile)
+        assert browser.get("/whoami/").text == ""
+
+
+@both_ways
+def test_a_logout_deletes_the_cookie_of_a_session_that_was_revoked(browser: Browser) -> None:
+    registry.revoke(browser.public_id)
+    browser.get("/logout/")
+    assert browser.cookie_was_deleted
+
+
+@both_ways
+def test_a_logout_in_flight_leaves_the_cookie_that_a_login_has_set(browser: Browser) -> None:
+    other = Browser(is_async=browser.is_async, session_key=browser.session_key)
+    browser.get("/logout/", meanwhile=lambda: other.get("/login/alice/"))
+    assert not browser.cookie_was_touched
+    assert other.get("/whoami/").text == "alice"
+    assert Session.objects.get().public_id == other.public_id
+
+
+@both_ways
+@pytest.mark.parametrize("has_ended", ["revoked", "under another key"])
+def test_whoever_signs_in_while_a_dead_cookie_is_still_believed_gets_a_session(
+    browser: Browser, engine: Engine, has_ended: str
+) -> None:
+    public_id = browser.public_id
+    if has_ended == "revoked":
+        registry.revoke(public_id)
+    else:
+        Browser(is_async=browser.is_async, session_key=browser.session_key).get("/login/alice/")
+    assert browser.get("/whoami/").text == "alice"
+    browser.get("/login/alice/")
+    assert browser.public_id != public_id
+    assert Session.objects.filter(public_id=browser.public_id).exists()
+    age(browser, engine)
+    assert browser.get("/whoami/").text == "alice"
+
+
+@both_ways
+@pytest.mark.django_db(transaction=True)
+def test_what_was_read_in_a_transaction_is_asked_again_before_the_cookie_says_so(
+    browser: Browser, engine: Engine
+) -> None:
+    def act(request: Any) -> None:
+        with transaction.atomic():
+            assert request.session["_auth_user_id"]
+
+    views.acts["act"] = act
+    age(browser, engine)
+    with CaptureQueriesContext(connection) as queries:
+        browser.get("/do/act/")
+    assert verbs(queries) == ["SELECT", "SELECT", "UPDATE"]
+    assert browser.cookie_was_touched
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get("/whoami/").text == "alice"
+    assert verbs(queries) == []
+    age(browser, engine)
+    with before_each_statement(lambda number, verb: number == 2 and registry.revoke_everyone()):
+        browser.get("/do/act/")
+    assert not browser.cookie_was_touched
+    assert browser.get("/whoami/").text == ""
+
+
+@both_ways
+def test_a_database_that_fails_at_the_renewal_loses_no_response(
+    browser: Browser, engine: Engine
+) -> None:
+    def fail(number: int, verb: str) -> None:
+        if verb == "UPDATE":
+            raise DatabaseError("the disk is full")
+
+    age(browser, engine)
+    with before_each_statement(fail):
+        assert browser.data()["_auth_user_id"]
+    assert browser.get("/whoami/").text == "alice"
+
+
+def test_what_ended_is_told_to_be_refused_within_the_lease(engine: Engine) -> None:
+    people = People(engine)
+    assert registry.revoke(people.first.public_id).at_once is False
+    assert registry.revoke_user(people.alice).at_once is False
+    assert registry.revoke_user(people.alice).at_once is True  # there were none
+    with override_settings(SESSIONKIT_LEASE=0):
+        assert registry.revoke_everyone().at_once is True

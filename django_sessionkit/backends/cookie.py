@@ -222,6 +222,7 @@ class CookieStore(ApartStore):
         if content is None:
             return None
         self._owes_cookie = self._owes_check = False
+        self._is_leased = content.is_visitors
         if content.is_visitors:
             row = self.model(
                 public_id=key.public_id,
@@ -356,7 +357,7 @@ class CookieStore(ApartStore):
         obj.entry, obj.expire_date = content, content.row_expire_date or content.expire_date
         self._remember(obj)
         self._content, self._token, self._unread = content, token, None
-        self._owes_cookie = False
+        self._is_leased, self._owes_cookie = content.is_visitors, False
 
     def _content_of(
         self, obj: AbstractSession, data: dict[str, Any], row_expire_date: datetime

@@ -67,10 +67,19 @@ class Browser:
     @property
     def public_id(self) -> uuid.UUID:
         """The public id of the browser's session, which need not have a row."""
+        return self._split_key.public_id
+
+    @property
+    def secret(self) -> str:
+        """The secret half of the session key; a visitor's token has none, so a new one."""
+        return self._split_key.secret
+
+    @property
+    def _split_key(self) -> SplitKey:
         # Of a store that has opened nothing but the key itself.
         key = SplitKey.parse(conf.session_store(self.session_key)._session_key)
         assert key is not None
-        return key.public_id
+        return key
 
     @property
     def row(self) -> AbstractSession:

@@ -46,11 +46,13 @@ def saved(**data: Any) -> str:
     return session.session_key
 
 
-def save(session_key: str, **data: Any) -> None:
-    """Add ``data`` to the session of the key, as another request."""
+def save(session_key: str, **data: Any) -> str:
+    """Add ``data`` to the session of the key, as another request; return its key from then on."""
     session = conf.session_store(session_key)
     session.update(data)
     session.save()
+    assert session.session_key
+    return session.session_key
 
 
 def stored(session_key: str | None) -> dict[str, Any]:

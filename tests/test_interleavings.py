@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_sessionkit import registry
 from django_sessionkit.models import Session
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, with_data_in_rows
+from tests.engines import Engine, with_data_in_rows, with_keys_that_stay
 from tests.interleaving import before_each_statement, elsewhere, save, saved, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
@@ -24,6 +24,7 @@ NOT_ON_SQLITE = pytest.mark.skipif(
 )
 
 
+@with_keys_that_stay
 @both_ways
 def test_of_two_overlapping_requests_with_different_keys_both_survive_200_times(
     is_async: bool,
@@ -53,6 +54,7 @@ def test_of_the_same_key_the_later_save_wins(is_async: bool) -> None:
     assert outer.data() == {"key": "outer"}
 
 
+@with_keys_that_stay
 @both_ways
 def test_a_deleted_key_stays_deleted_whichever_request_deletes_it(is_async: bool) -> None:
     outer = Browser(is_async=is_async, session_key=saved(one=1, other=2))
@@ -62,6 +64,7 @@ def test_a_deleted_key_stays_deleted_whichever_request_deletes_it(is_async: bool
     assert outer.data() == {"inner": "x", "outer": "x"}
 
 
+@with_keys_that_stay
 @both_ways
 def test_values_changed_in_place_survive(is_async: bool) -> None:
     outer = Browser(is_async=is_async, session_key=saved(one={"list": []}, other={"list": []}))
@@ -71,6 +74,7 @@ def test_values_changed_in_place_survive(is_async: bool) -> None:
     assert outer.data() == {"one": {"list": ["x", "z"]}, "other": {"list": ["y"]}, "outer": "x"}
 
 
+@with_keys_that_stay
 def test_a_store_shows_what_it_merged(engine: Engine) -> None:
     session_key = saved(one=1)
     session = engine.store(session_key)
@@ -80,6 +84,7 @@ def test_a_store_shows_what_it_merged(engine: Engine) -> None:
     assert dict(session.items()) == {"one": 1, "mine": 1, "theirs": 2} == stored(session_key)
 
 
+@with_keys_that_stay
 def test_a_session_emptied_while_another_request_stores_loses_what_was_there_alone(
     engine: Engine,
 ) -> None:
@@ -171,6 +176,7 @@ def test_what_a_transaction_took_back_is_stored_by_the_next_save(engine: Engine)
     assert stored(session_key) == {"one": 1, "mine": "x"}
 
 
+@with_keys_that_stay
 def test_what_is_taken_back_twice_is_stored_at_last(engine: Engine) -> None:
     session_key = saved(one=1)
     session = engine.store(session_key)
@@ -201,9 +207,10 @@ def test_a_deletion_that_was_taken_back_is_made_again(engine: Engine) -> None:
         session.save()
         transaction.set_rollback(True)
     session.save()
-    assert stored(session_key) == {"two": 2}
+    assert stored(session.session_key) == {"two": 2}
 
 
+@with_keys_that_stay
 def test_a_save_after_one_that_was_taken_back_overwrites_nobody(engine: Engine) -> None:
     session_key = saved(one=1)
     session = engine.store(session_key)
@@ -216,6 +223,7 @@ def test_a_save_after_one_that_was_taken_back_overwrites_nobody(engine: Engine) 
     assert stored(session_key) == {"one": 1, "mine": "x", "theirs": 1}
 
 
+@with_keys_that_stay
 @pytest.mark.parametrize("seconds", [300, 90 * 24 * 3600])
 def test_an_expiry_set_by_another_request_holds_for_the_merged_row(
     engine: Engine, seconds: int
@@ -231,6 +239,7 @@ def test_an_expiry_set_by_another_request_holds_for_the_merged_row(
     assert seconds - 60 < left <= seconds
 
 
+@with_keys_that_stay
 @pytest.mark.django_db(transaction=True)
 @NOT_ON_SQLITE
 def test_nothing_is_lost_by_a_save_inside_a_transaction_that_began_before_the_other(
@@ -269,6 +278,7 @@ def test_a_session_revoked_outside_of_the_transaction_that_saves_it_stays_gone(
     assert stored(session_key) == {}
 
 
+@with_keys_that_stay
 @pytest.mark.django_db(transaction=True)
 def test_savers_who_start_at_once_lose_nothing(engine: Engine) -> None:
     session_key = saved(one=1)
@@ -292,6 +302,7 @@ def test_savers_who_start_at_once_lose_nothing(engine: Engine) -> None:
     assert stored(session_key) == {"one": 1} | {f"mine{n}": n for n in range(count)}
 
 
+@with_keys_that_stay
 @pytest.mark.django_db(transaction=True)
 def test_1000_requests_over_50_threads_that_add_a_key_each_lose_none() -> None:
     threads, each = (50, 20) if connection.vendor != "sqlite" else (8, 10)

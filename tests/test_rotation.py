@@ -13,7 +13,6 @@ from django.utils import timezone
 from django_sessionkit import registry
 from django_sessionkit.backends.rows import RETIREMENT
 from django_sessionkit.conf import conf
-from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
@@ -89,8 +88,10 @@ def test_a_session_goes_on_under_its_new_key_and_the_old_one_is_dead(
 
 
 @both_ways
-def test_a_browser_that_lost_the_response_to_its_login_can_start_over(browser: Browser) -> None:
-    lost = SplitKey.generate(browser.row.public_id).session_key
+def test_a_browser_that_lost_the_response_to_its_login_can_start_over(
+    browser: Browser, engine: Engine
+) -> None:
+    lost = engine.wrong_key(browser.session_key or "")
     stale = Browser(is_async=browser.is_async, session_key=lost)
     stale.get("/set/cart/tea/")
     assert not stale.cookie_was_touched
@@ -102,19 +103,20 @@ def test_a_browser_that_lost_the_response_to_its_login_can_start_over(browser: B
     assert browser.get("/whoami/").text == "alice"
 
 
-def test_a_cookie_that_was_not_proven_shows_no_public_id(engine: Engine) -> None:
-    key = SplitKey.parse(saved(one=1))
-    assert key is not None
-    session = engine.store(SplitKey.generate(key.public_id).session_key)
+@pytest.mark.parametrize("data", [{"one": 1}, {"_auth_user_id": "1"}], ids=["visitor", "user"])
+def test_a_cookie_that_was_not_proven_shows_no_public_id(
+    engine: Engine, data: dict[str, object]
+) -> None:
+    session = engine.store(engine.wrong_key(saved(**data)))
     session.clear()
     assert session.public_id is None
 
 
 @both_ways
 def test_a_path_forges_no_line_of_the_log(
-    browser: Browser, caplog: pytest.LogCaptureFixture
+    browser: Browser, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    retired = SplitKey.generate(browser.row.public_id).session_key
+    retired = engine.wrong_key(browser.session_key or "")
     stale = Browser(is_async=browser.is_async, session_key=retired)
     stale.get("/set/key/x%0aCRITICAL forged%1b/")
     (message,) = [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import re
 import traceback
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -19,7 +22,6 @@ from django.test import Client, override_settings
 
 from django_sessionkit import registry
 from django_sessionkit.exceptions import SessionGone
-from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from django_sessionkit.signals import session_created, session_ended
 from tests.app.views import hooks
@@ -35,9 +37,11 @@ PASSWORD = "anchors-aweigh-1"
 class Everything:
     """All that was written down anywhere, as one text."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.parts: list[str] = []
-        self.keys: set[str] = set()
+        # The session keys, and what of each must not be anywhere.
+        self.keys: dict[str, set[str]] = {}
 
     def add(self, *things: object) -> None:
         for thing in things:
@@ -45,8 +49,13 @@ class Everything:
 
     def hand_out(self, session_key: str | None) -> None:
         """Note a cookie that a browser got."""
-        if session_key:
-            self.keys.add(session_key)
+        if not session_key:
+            return
+        # No escaping changes its longest word: all of a split key, most of a token.
+        self.keys[session_key] = {max(re.findall(r"[\w-]+", session_key), key=len)}
+        key = self.engine.split_key(session_key)
+        if key is not None:
+            self.keys[session_key].add(key.secret)
 
     def add_table(self, table: str) -> None:
         with connection.cursor() as cursor:
@@ -69,7 +78,9 @@ class Everything:
 
     def leaked(self) -> set[str]:
         text = "\n".join(self.parts)
-        return {key for key in self.keys if key in text or key[32:] in text}
+        return {
+            key for key, secrets in self.keys.items() if any(secret in text for secret in secrets)
+        }
 
 
 def _redis_value(redis: Any, name: bytes) -> object:
@@ -77,8 +88,8 @@ def _redis_value(redis: Any, name: bytes) -> object:
 
 
 @pytest.fixture
-def everything(caplog: pytest.LogCaptureFixture) -> Iterator[Everything]:
-    everything = Everything()
+def everything(engine: Engine, caplog: pytest.LogCaptureFixture) -> Iterator[Everything]:
+    everything = Everything(engine)
 
     def listen(session: Session, **kwargs: object) -> None:
         everything.add(session, vars(session), kwargs)
@@ -166,21 +177,25 @@ def _fail_to_update(number: int, verb: str) -> None:
 
 
 def test_the_search_for_leaks_finds_one(engine: Engine) -> None:
-    everything = Everything()
     session = engine.store()
-    session.create()
-    everything.hand_out(session.session_key)
-    everything.add_table(Session._meta.db_table)
-    assert everything.leaked() == set()
-    everything.add(f"GET /?sid={session.session_key}")
-    assert everything.leaked() == {session.session_key}
+    session["_auth_user_id"] = "1"
+    session.save()
+    key = engine.split_key(session.session_key)
+    assert key is not None
+    for leak in (f"GET /?sid={quote(session.session_key)}", f"{key.secret} is wrong"):
+        everything = Everything(engine)
+        everything.hand_out(session.session_key)
+        everything.add_table(Session._meta.db_table)
+        assert everything.leaked() == set()
+        everything.add(leak)
+        assert everything.leaked() == {session.session_key}
 
 
 def test_no_repr_shows_a_key(everything: Everything, engine: Engine) -> None:
     session = engine.store()
     session.update({"_auth_user_id": "1", "one": 1})
     session.save()
-    key = SplitKey.parse(session.session_key)
+    key = engine.split_key(session.session_key)
     assert key is not None
     everything.hand_out(session.session_key)
     row = registry.find_session(session.public_id)
@@ -212,14 +227,20 @@ def test_no_statement_carries_a_key(everything: Everything) -> None:
     assert everything.leaked() == set()
 
 
-def test_a_stolen_table_signs_nobody_in() -> None:
+def test_a_stolen_table_signs_nobody_in(engine: Engine) -> None:
     User.objects.create_user("alice")
     browser = Browser()
     browser.get("/login/alice/")
     row = browser.row
     secret_hash = bytes(row.secret_hash)
     for guess in (secret_hash.hex()[:32], secret_hash.hex()[32:], "0" * 32, row.public_id.hex):
-        thief = Browser(session_key=row.public_id.hex + guess)
+        forged = row.public_id.hex + guess
+        if engine.key_is_token:
+            # By somebody who has stolen what signs or seals them as well.
+            content = engine.content(browser.session_key or "")
+            forged = engine.token(dataclasses.replace(content, secret=guess))
+            assert engine.split_key(forged) is not None
+        thief = Browser(session_key=forged)
         assert thief.get("/whoami/").text == ""
         assert not thief.cookie_was_touched
     assert browser.get("/whoami/").text == "alice"

@@ -30,9 +30,12 @@ from django.urls import path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = [
-    f"{package}.backends.{name}"
-    for name in ("db", "cached_db", "cache")
-    for package in ("django.contrib.sessions", "django_sessionkit")
+    *(
+        f"{package}.backends.{name}"
+        for name in ("db", "cached_db", "cache", "signed_cookies")
+        for package in ("django.contrib.sessions", "django_sessionkit")
+    ),
+    "django_sessionkit.backends.encrypted_cookies",
 ]
 ROUNDS, REQUESTS = 40, 25
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -95,21 +94,6 @@ class AbstractSession(models.Model):
 
     def __str__(self) -> str:
         return str(self.public_id)
-
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Self] | None = None,
-    ) -> None:
-        """Read the row (again), or columns of it that were not read yet.
-
-        What was made of a cookie knows the public id, not the primary key. Raises DoesNotExist.
-        """
-        if "id" not in self.__dict__:
-            rows = type(self)._base_manager.using(using or self._state.db)
-            self.id = rows.values_list("id", flat=True).get(public_id=self.public_id)
-        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:

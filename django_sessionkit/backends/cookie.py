@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from django_sessionkit.backends.apart import ApartStore
 from django_sessionkit.backends.contents import Content
+from django_sessionkit.backends.rows import RowStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import CookieTooLarge, SessionGone
@@ -180,6 +181,20 @@ class CookieStore(ApartStore):
         self._row = found
         return found
 
+    def _whole(self, row: AbstractSession | None) -> AbstractSession | None:
+        """Return the row with all its columns where a store of the site's own may want them.
+
+        None if there is no such row any more.
+        """
+        if row is None or row.entry.is_visitors or row.pk is not None:
+            return row
+        if type(self).create_model_instance is RowStore.create_model_instance:
+            return row
+        whole = self._this(row).first()
+        if whole is not None:
+            whole.entry = row.entry
+        return whole
+
     def _issue_anew(self, row: AbstractSession) -> None:
         """Make a token of what was loaded: what the view has changed was not to be saved."""
         content: Content = dataclasses.replace(
@@ -231,6 +246,7 @@ class CookieStore(ApartStore):
             )
         elif self._asks_nobody(content):
             values = {
+                "id": None,  # not in the cookie
                 "public_id": key.public_id,
                 "secret_hash": key.secret_hash,
                 "user_id": self._owner(content.data, self.model),
@@ -321,6 +337,7 @@ class CookieStore(ApartStore):
         base, key = self._current_row(), SplitKey.parse(self._session_key)
         if base is not None and key is not None:
             base = self._ask_again(base, key)
+            base = self._whole(base)
         if base is None:
             raise SessionGone("The session has ended.")
         obj = self._changed(base, data)

@@ -1,0 +1,106 @@
+"""What is saved within a transaction, which may be taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpResponse
+
+from django_sessionkit.models import Session
+from tests.app import views
+from tests.browsers import Browser, both_ways
+from tests.engines import Engine, with_leased_tokens
+
+pytestmark = [pytest.mark.django_db, with_leased_tokens, pytest.mark.usefixtures("engine")]
+
+
+@pytest.fixture
+def browser(engine: Engine, is_async: bool) -> Browser:
+    User.objects.create_user("alice")
+    return Browser(is_async=is_async)
+
+
+def aged(browser: Browser, engine: Engine) -> Browser:
+    """Return a browser with the cookie, past its lease."""
+    token = engine.aged(browser.session_key or "")
+    return Browser(is_async=browser.is_async, session_key=token)
+
+
+def sign_in(request: Any, *, save: bool, taken_back: bool) -> HttpResponse:
+    with transaction.atomic():
+        views.sign_in(request, "alice")
+        if save:
+            request.session.save()
+        transaction.set_rollback(taken_back)
+    return HttpResponse("in")
+
+
+@both_ways
+@pytest.mark.parametrize("save", [False, True], ids=["", "saved"])
+@pytest.mark.parametrize("taken_back", [False, True], ids=["committed", "taken back"])
+def test_a_login_within_a_transaction_lasts_longer_than_the_lease(
+    browser: Browser, engine: Engine, save: bool, taken_back: bool
+) -> None:
+    browser.get("/set/cat/Tom/")
+    views.acts["act"] = lambda request: sign_in(request, save=save, taken_back=taken_back)
+    browser.get("/do/act/")
+    assert browser.get("/whoami/").text == "alice"
+    assert Session.objects.get().public_id == browser.public_id
+    assert aged(browser, engine).get("/whoami/").text == "alice"
+    assert browser.data()["cat"] == "Tom"
+
+
+@both_ways
+def test_a_row_that_may_be_taken_back_is_not_believed_before_it_is_asked(
+    browser: Browser, engine: Engine
+) -> None:
+    kept: list[str] = []
+
+    def act(request: Any) -> None:
+        with transaction.atomic():
+            views.sign_in(request, "alice")
+            request.session.save()
+            kept.append(request.session.session_key)
+            transaction.set_rollback(True)
+
+    views.acts["act"] = act
+    browser.get("/do/act/")
+    assert engine.content(kept[0]).checked_at == 0
+    assert not Session.objects.filter(public_id=engine.content(kept[0]).public_id).exclude(
+        secret_hash=bytes(Session.objects.get().secret_hash)
+    )
+
+
+@both_ways
+def test_a_key_that_was_replaced_in_what_is_taken_back_leaves_the_old_one(
+    browser: Browser, engine: Engine
+) -> None:
+    def act(request: Any) -> None:
+        with transaction.atomic():
+            request.session.cycle_key()
+            transaction.set_rollback(True)
+
+    views.acts["act"] = act
+    browser.get("/login/alice/")
+    browser.get("/do/act/")
+    assert not browser.cookie_was_touched
+    assert aged(browser, engine).get("/whoami/").text == "alice"
+
+
+@both_ways
+def test_a_key_that_was_replaced_in_what_is_committed_is_the_new_one(
+    browser: Browser, engine: Engine
+) -> None:
+    def act(request: Any) -> None:
+        with transaction.atomic():
+            request.session.cycle_key()
+
+    views.acts["act"] = act
+    browser.get("/login/alice/")
+    old = aged(browser, engine)
+    browser.get("/do/act/")
+    assert aged(browser, engine).get("/whoami/").text == "alice"
+    assert old.get("/whoami/").text == ""

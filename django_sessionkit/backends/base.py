@@ -8,7 +8,10 @@ What builds on what::
     saving   a save over the version of the row that was loaded      -> the engine ``db``
     copied   a cache that is believed for a lease
              copies of rows (with ``saving``)                        -> the engine ``cached_db``
-    data     data that lie in a cache alone, and vouchers of rows    -> the engine ``cache``
+    apart    data that lie apart from a row
+    data     in a cache alone (with ``copied``), and vouchers        -> the engine ``cache``
+    presented  in the cookie: reading it
+    cookie     and saving it                    -> the engines ``signed_`` and ``encrypted_cookies``
 
 The contract of the storage methods is Django's (``SessionBase``), with these rules of ours:
 

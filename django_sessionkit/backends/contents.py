@@ -54,10 +54,10 @@ class Content:
 
         In whole seconds since 1970: the end of the session or of the lease, what comes first.
         """
-        end = microseconds(self.expire_date)
+        end = int(self.expire_date.timestamp())
         if not self.is_visitors:
-            end = min(end, self.checked_at + lease * 1_000_000)
-        return max(end // 1_000_000, 1)  # 0 is "never" for some
+            end = min(end, self.checked_at // 1_000_000 + lease)
+        return max(end, 1)  # 0 is "never" for some
 
     def told(self) -> dict[str, Any]:
         """Return what is written of it beside its data, public id and time of signing in."""

@@ -10,7 +10,7 @@ import json
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,6 @@ from django_sessionkit.backends.contents import Content, content_from, visitors_
 from django_sessionkit.backends.cookie import CookieStore
 from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import BadEntry
-from django_sessionkit.moments import moment
 from django_sessionkit.tokens.derivation import derive_key
 from django_sessionkit.tokens.errors import BadToken
 from django_sessionkit.tokens.iron import Sealer, Unsealed
@@ -76,8 +75,8 @@ class SessionStore(CookieStore):
             end = timezone.now() + timedelta(seconds=self.get_session_cookie_age())
         else:
             try:
-                end = moment(int(unsealed.expires_at * 1_000_000))
-            except OverflowError as error:
+                end = datetime.fromtimestamp(unsealed.expires_at, UTC if settings.USE_TZ else None)
+            except (OverflowError, ValueError, OSError) as error:
                 raise BadToken("Its end is no moment.") from error
         return visitors_content(uuid.uuid4(), end, data)
 

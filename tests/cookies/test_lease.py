@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessionkit import registry
+from django_sessionkit.backends.presented import now
 from django_sessionkit.models import Session
-from django_sessionkit.moments import microseconds
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_leased_tokens
@@ -65,15 +65,15 @@ def test_past_the_lease_the_row_is_asked_and_the_cookie_issued_anew(
     browser: Browser, engine: Engine
 ) -> None:
     age(browser, engine)
-    old, before = browser.session_key or "", microseconds(timezone.now())
+    old, before = browser.session_key or "", now()
     with CaptureQueriesContext(connection) as queries:
         assert browser.get("/whoami/").text == "alice"
     assert verbs(queries) == ["SELECT", "UPDATE"]
     new = browser.session_key or ""
     assert new != old
-    was, now = engine.content(old), engine.content(new)
-    assert before <= now.checked_at <= microseconds(timezone.now())
-    assert now == dataclasses.replace(was, checked_at=now.checked_at)
+    was, renewed = engine.content(old), engine.content(new)
+    assert before <= renewed.checked_at <= now()
+    assert renewed == dataclasses.replace(was, checked_at=renewed.checked_at)
     with CaptureQueriesContext(connection) as queries:
         assert browser.get("/whoami/").text == "alice"
     assert verbs(queries) == []
@@ -141,7 +141,7 @@ def test_a_save_past_the_lease_asks_the_row_and_tells_it(browser: Browser, engin
         browser.get("/set/cat/Tom/")
     assert verbs(queries) == ["SELECT", "UPDATE"]
     content = engine.content(browser.session_key or "")
-    assert microseconds(timezone.now()) - content.checked_at < 30_000_000
+    assert now() - content.checked_at < 30_000_000
     assert content.row_expire_date == Session.objects.get().expire_date
     assert timezone.now() - Session.objects.get().last_seen_at < timedelta(seconds=30)
 

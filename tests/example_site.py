@@ -43,14 +43,17 @@ def demo(*args: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def serve(database: Path) -> Iterator[tuple[str, Path]]:
-    """Serve the demo on a free port; yield its address and the file with its output."""
+def serve(database: Path, **more: str) -> Iterator[tuple[str, Path]]:
+    """Serve the demo on a free port; yield its address and the file with its output.
+
+    ``more``: what else its environment holds.
+    """
     port = free_port()
     url, log = f"http://127.0.0.1:{port}", database.with_name("server.log")
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*COMMAND, str(port)],
-            env=environment(database),
+            env=environment(database, **more),
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, cast
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
@@ -68,7 +69,9 @@ def _session_page(request: HttpRequest, form: NoteForm, status: int = 200) -> Ht
     store = cast("SessionStore", request.session)
     session = store.public_id and registry.find_session(store.public_id)
     if not session:
-        # Revoked since the request was let in.
+        # Revoked since the request was let in. The cookie of a cookie engine may not say so yet,
+        # and the login page would send whoever has it back here.
+        logout(request)
         return redirect_to_login(request.get_full_path())
     sessions = registry.list_sessions(request.user)
     context = {

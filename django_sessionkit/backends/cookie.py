@@ -109,9 +109,8 @@ class CookieStore(PresentedStore):
 
         None if there is no such row any more.
         """
-        if row is None or row.entry.is_visitors or row.pk is not None:
-            return row
-        if type(self).create_model_instance is RowStore.create_model_instance:
+        is_stock = type(self).create_model_instance is RowStore.create_model_instance
+        if row is None or is_stock or row.entry.is_visitors or self._is_read(row):
             return row
         whole = self._this(row).first()
         if whole is not None:

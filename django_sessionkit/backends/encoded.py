@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
@@ -24,8 +25,12 @@ class EncodedStore(TrackedStore):
     def _has_row_lease_run_out(self) -> bool:
         row = self._current_row()
         # Not of a row of which only a copy is known, even if that would not vouch any more.
-        is_read = row is not None and "last_seen_at" in row.__dict__
+        is_read = row is not None and self._is_read(row)
         return is_read and not self._is_leased and super().lease_has_run_out()
+
+    def _is_read(self, row: AbstractSession) -> bool:
+        """Whether it comes from the database, not from a copy."""
+        return "last_seen_at" in row.__dict__
 
     def _deferred(self, values: dict[str, Any]) -> AbstractSession:
         """Return a row of which no more is known; the rest is read when it is asked for."""
@@ -72,6 +77,18 @@ class EncodedStore(TrackedStore):
         if self.serializer is JSONSerializer:
             return written
         return self._from_bytes(json.dumps(written, separators=(",", ":")).encode())
+
+    def _packed(self, data: dict[str, Any]) -> str:
+        """Return the data as text that stands in JSON, and tells others nothing."""
+        return urlsafe_b64encode(self._to_bytes(data)).decode()
+
+    def _unpacked(self, packed: str) -> dict[str, Any]:
+        """Return the data that were packed. Raises BadEntry if they cannot be read."""
+        try:
+            raw = urlsafe_b64decode(packed)
+        except ValueError as error:
+            raise BadEntry("It is not packed.") from error
+        return self._from_bytes(raw)
 
     def _encodes_by_itself(self) -> bool:
         cls = type(self)

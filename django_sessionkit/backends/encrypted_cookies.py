@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -43,11 +43,18 @@ class SessionStore(CookieStore):
             told["auth_time"] = content.authenticated_at
         if OURS in content.data:
             raise ValueError(f"The session must not have a key {OURS!r}: it is used by the engine.")
-        written = self._to_json(content.data)
-        if written is None:
-            told["packed"] = urlsafe_b64encode(self._to_bytes(content.data)).decode()
-        payload = json.dumps({OURS: told, **(written or {})}, separators=(",", ":")).encode()
+        try:
+            payload = self._payload(told, content.data)
+        except ValueError:
+            # Python's JSON has infinite numbers, which no other has.
+            payload = _dumps({OURS: {**told, "packed": self._packed(content.data)}})
         return sealer().seal(payload, expires_at=content.believed_until(conf.lease))
+
+    def _payload(self, told: dict[str, Any], data: dict[str, Any]) -> bytes:
+        written = self._to_json(data)
+        if written is None:
+            return _dumps({OURS: {**told, "packed": self._packed(data)}})
+        return _dumps({OURS: told, **written})
 
     def _open_token(self, token: str) -> Content:
         unsealed = sealer().unseal(token, may_be_expired=True)
@@ -62,7 +69,7 @@ class SessionStore(CookieStore):
             return self._foreign(unsealed, data)
         try:
             if isinstance(packed := told.get("packed"), str):
-                data = self._from_bytes(urlsafe_b64decode(packed))
+                data = self._unpacked(packed)
             else:
                 data = self._from_json(data)
         except (BadEntry, ValueError) as error:
@@ -79,6 +86,10 @@ class SessionStore(CookieStore):
             except (OverflowError, ValueError, OSError) as error:
                 raise BadToken("Its end is no moment.") from error
         return visitors_content(uuid.uuid4(), end, data)
+
+
+def _dumps(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
 
 
 def sealer() -> Sealer:

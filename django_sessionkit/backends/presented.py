@@ -159,7 +159,7 @@ class PresentedStore(ApartStore):
             return False
         if self._row is None:
             return self._asks_nobody(self._content)
-        return "last_seen_at" not in self._row.__dict__
+        return not self._is_read(self._row)
 
     def _ask(self, key: SplitKey, content: Content) -> AbstractSession | None:
         """Return the row of that public id, whether or not the secret is right."""

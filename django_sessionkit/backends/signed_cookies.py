@@ -48,13 +48,16 @@ class SessionStore(CookieStore):
             "exp": content.believed_until(conf.lease),
             "sid": str(content.public_id),
             **content.told(),
-            **self._as_claim(content.data),
         }
         if content.has_user:
             claims["sub"] = str(content.data[AUTH_USER_ID])
         if content.authenticated_at is not None:
             claims["auth_time"] = content.authenticated_at
-        return signer().sign(claims)
+        try:
+            return signer().sign({**claims, **self._as_claim(content.data)})
+        except ValueError:
+            # Python's JSON has infinite numbers, which no other has.
+            return signer().sign({**claims, "packed": self._packed(content.data)})
 
     def _open_token(self, token: str) -> Content:
         claims = signer().verify(token, may_be_expired=True)
@@ -69,12 +72,12 @@ class SessionStore(CookieStore):
                 return {"deflated": urlsafe_b64encode(compressed).decode()}
         if (written := self._to_json(data)) is not None:
             return {"data": written}
-        return {"packed": urlsafe_b64encode(self._to_bytes(data)).decode()}
+        return {"packed": self._packed(data)}
 
     def _from_claim(self, claims: dict[str, Any]) -> dict[str, Any]:
         try:
             if isinstance(packed := claims.get("packed"), str):
-                return self._from_bytes(urlsafe_b64decode(packed))
+                return self._unpacked(packed)
             if isinstance(deflated := claims.get("deflated"), str):
                 inflated = zlib.decompressobj().decompress(urlsafe_b64decode(deflated), INFLATED)
                 return self._from_bytes(inflated)
@@ -90,6 +93,8 @@ def signer() -> Signer:
 
     Raises ValueError if they make no sense.
     """
+    if isinstance(conf.jwt_keys, str | bytes):
+        raise ValueError("SESSIONKIT_JWT_KEYS must be a list of keys.")
     keys = tuple(conf.jwt_keys)
     secrets: tuple[str | bytes, ...] = ()
     if not keys and conf.jwt_algorithm == "HS256":

@@ -44,6 +44,7 @@ databases:
                (mysql://user:password@host:port/); installing its driver needs a C compiler,
                pkg-config and the client library's headers (Debian: libmariadb-dev)
   SESSIONKIT_TEST_REDIS names a Redis (redis://host:port/0); else a Valkey out of a wheel.
+  Where Node and npm are there, npm's iron-session and jose are tested against ours.
 """
 
 

@@ -97,7 +97,9 @@ def _load(pem: bytes) -> tuple[object | None, object]:
     except TypeError as error:
         raise ValueError("It is encrypted; decrypt it first.") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError("It can't be read: it must be a key as PEM text.") from error
+        raise ValueError(
+            "It can't be read: it must be PEM text of a private key (PKCS #8) or a public one."
+        ) from error
 
 
 def _jose_key(algorithm: str, key: object) -> Key:

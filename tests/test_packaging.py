@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ["devices", "encrypted-cookies", "progress", "redis", "signed-cookies"]
 SMOKE_TEST = str(Path(__file__).with_name("smoke.py"))
 
 
@@ -50,7 +51,7 @@ def test_the_wheel_needs_django_alone(wheel: Path) -> None:
         metadata = email.message_from_bytes(archive.read(name))
     needed = map(Requirement, metadata.get_all("Requires-Dist", []))
     assert [each.name.lower() for each in needed if each.marker is None] == ["django"]
-    assert metadata.get_all("Provides-Extra") == ["devices", "progress", "redis"]
+    assert metadata.get_all("Provides-Extra") == EXTRAS
 
 
 def test_the_wheel_works_beside_nothing_but_django(wheel: Path, tmp_path: Path) -> None:

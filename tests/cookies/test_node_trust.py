@@ -76,6 +76,14 @@ def test_a_seal_without_our_key_is_a_visitors_whatever_it_says(
         assert answer["user"] != user
 
 
+def test_a_session_of_nobody_is_nobodys_in_node_as_well(browser: WebBrowser, iron: Node) -> None:
+    told = json.loads(Sealer(OLD).unseal(browser.seal, may_be_expired=True).payload)
+    del told["_auth_user_id"]
+    browser.seal = iron.call("seal", version=9, data=told, password=OLD)
+    assert not browser.is_known
+    assert is_asked_to_sign_in(browser)
+
+
 def test_a_seal_of_another_password_says_nothing(browser: WebBrowser, iron: Node) -> None:
     told = json.loads(Sealer(OLD).unseal(browser.seal, may_be_expired=True).payload)
     browser.seal = iron.call("seal", version=9, data=told, password=NEW)

@@ -24,7 +24,7 @@ function passOn(req, res, address) {
 async function load(code, version) {
   const folder = await mkdtemp(`${HERE}site-`);
   await mkdir(`${folder}/node_modules`);
-  await symlink(`${PACKAGES}iron-session-${version}`, `${folder}/node_modules/iron-session`, "dir");
+  await symlink(`${PACKAGES}iron-session-${version}`, `${folder}/node_modules/iron-session`, "junction");
   await writeFile(`${folder}/cart.mjs`, code);
   return import(pathToFileURL(`${folder}/cart.mjs`));
 }

@@ -20,7 +20,6 @@ from django.utils.http import http_date
 
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.exceptions import CacheUnreachable
-from django_sessionkit.keys import SplitKey
 
 #: The request that is being answered, for receivers that are handed none.
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
@@ -141,7 +140,7 @@ def _unavailable() -> HttpResponse:
 
 def _log_dropped(request: HttpRequest) -> None:
     session = cast(BaseSessionStore, request.session)
-    key = SplitKey.parse(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    key = session._parse(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     logger.warning(
         "Session %s ended, or its key was replaced, while a request to %s was running; what the "
         "request stored in it was dropped.",

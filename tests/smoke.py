@@ -63,7 +63,18 @@ urlpatterns = [path("admin/", admin.site.urls)]
 
 
 #: What serves an extra alone, and is imported by who names it in their settings.
-NEED_MORE = {"django_sessionkit.copies.cluster"}
+NEED_MORE = {
+    f"django_sessionkit.{name}"
+    for name in (
+        "backends.encrypted_cookies",
+        "backends.signed_cookies",
+        "copies.cluster",
+        "tokens.derivation",
+        "tokens.iron",
+        "tokens.jwk",
+        "tokens.jwt",
+    )
+}
 
 
 def main() -> None:

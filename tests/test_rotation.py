@@ -126,3 +126,4 @@ def test_a_path_forges_no_line_of_the_log(
     ]
     assert "\n" not in message
     assert "\x1b" not in message
+    assert str(browser.public_id) in message

@@ -111,6 +111,10 @@ class BaseSessionStore(SessionBase):
         """Whether ``renew_lease()`` has something to do; asks neither row nor cache."""
         raise NotImplementedError
 
+    def _parse(self, session_key: object) -> SplitKey | None:
+        """Take a session key apart, as browsers hold it; return None if it is none of ours."""
+        return SplitKey.parse(session_key)
+
     def _get_new_session_key(self) -> str:
         # No exists(): the unique constraint answers when the row is inserted.
         return SplitKey.generate().session_key

@@ -69,7 +69,8 @@ class SessionStore(CookieStore):
             return self._foreign(unsealed, data)
         try:
             if isinstance(packed := told.get("packed"), str):
-                data = self._unpacked(packed)
+                # What lies beside it was put there by another program.
+                data = {**self._unpacked(packed), **data}
             else:
                 data = self._from_json(data)
         except (BadEntry, ValueError) as error:

@@ -149,9 +149,9 @@ class PresentedStore(ApartStore):
         """Whether the cookie is believed as it stands."""
         if content.is_visitors:
             return True
-        # What claims to come from the future may have been made by a clock that is wrong.
-        age = now() - content.checked_at
-        return 0 <= age < conf.lease * 1_000_000
+        # What claims to come from the future may have been made by a clock that is wrong. And not
+        # longer than others believe it, so that who is refused there gets another cookie here.
+        return content.checked_at <= now() < content.believed_until(conf.lease) * 1_000_000
 
     def _is_believed(self) -> bool:
         """Whether this store holds a session that the row was not asked about."""

@@ -136,10 +136,6 @@ class TrackedStore(RowStore):
     def clear_expired(cls) -> None:
         cleanup.clear_expired(cls.get_model_class())
 
-    def _parse(self, session_key: object) -> SplitKey | None:
-        """Take a session key apart, as browsers hold it; return None if it is none of ours."""
-        return SplitKey.parse(session_key)
-
     def _must_not_start(self) -> bool:
         """Whether a login elsewhere has replaced the key, and this is no login."""
         return self.is_retired and not self._has_authenticated

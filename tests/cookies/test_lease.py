@@ -294,8 +294,24 @@ def test_what_was_read_in_a_transaction_is_asked_again_before_the_cookie_says_so
     with CaptureQueriesContext(connection) as queries:
         assert browser.get("/whoami/").text == "alice"
     assert verbs(queries) == []
+
+
+@both_ways
+@pytest.mark.django_db(transaction=True)
+def test_what_was_revoked_after_a_transaction_had_read_it_gets_no_new_cookie(
+    browser: Browser, engine: Engine
+) -> None:
+    def act(request: Any) -> None:
+        with transaction.atomic():
+            assert request.session["_auth_user_id"]
+
+    def revoke_second(number: int, verb: str) -> None:
+        if number == 2:
+            registry.revoke_everyone()
+
+    views.acts["act"] = act
     age(browser, engine)
-    with before_each_statement(lambda number, verb: number == 2 and registry.revoke_everyone()):
+    with before_each_statement(revoke_second):
         browser.get("/do/act/")
     assert not browser.cookie_was_touched
     assert browser.get("/whoami/").text == ""

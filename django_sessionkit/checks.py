@@ -14,6 +14,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks.security import sessions as django_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_sessionkit.backends.base import BaseSessionStore
@@ -239,7 +240,9 @@ def check_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             store.check_keys()
     except (ImportError, AttributeError):
         return []  # E005
-    except (TypeError, ValueError) as error:
+    except ImproperlyConfigured:
+        return []  # No SECRET_KEY, which Django says better.
+    except ValueError as error:
         return [
             Error(
                 f"{settings.SESSION_ENGINE!r} has no keys that it can use: {error}",
@@ -251,10 +254,11 @@ def check_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _hint_for(error: ImportError | AttributeError) -> str:
-    name = getattr(error, "name", None)
-    for extra, module in (("signed-cookies", "joserfc"), ("encrypted-cookies", "cryptography")):
-        if name == module or str(name).startswith(f"{module}."):
-            return f'Install what it needs: pip install "django-sessionkit[{extra}]".'
+    missing = str(getattr(error, "name", None)).partition(".")[0]
+    engine = settings.SESSION_ENGINE.rpartition(".")[2]
+    if missing in ("cryptography", "joserfc") and engine.endswith("_cookies"):
+        extra = engine.replace("_", "-")
+        return f'Install what it needs: pip install "django-sessionkit[{extra}]".'
     return "Use 'django_sessionkit.backends.db'."
 
 

@@ -100,7 +100,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 return _unavailable()
         elif response.status_code < 500 and session.lease_has_run_out():
             session.renew_lease()
-            if session.has_new_cookie:
+            if session.has_new_cookie and not _is_public(response):
                 _set_cookie(session, response)
         return _finish(request, response, depends_on_cookie)
 
@@ -122,7 +122,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 return _unavailable()
         elif response.status_code < 500 and session.lease_has_run_out():
             await session.arenew_lease()
-            if session.has_new_cookie:
+            if session.has_new_cookie and not _is_public(response):
                 _set_cookie(session, response)
         return _finish(request, response, depends_on_cookie)
 
@@ -131,6 +131,12 @@ def _wants_saving(session: BaseSessionStore, response: HttpResponse) -> bool:
     # Nothing is saved on a 5xx.
     wanted = session.modified or settings.SESSION_SAVE_EVERY_REQUEST
     return wanted and response.status_code < 500
+
+
+def _is_public(response: HttpResponse) -> bool:
+    """Whether caches may give the response to others, as the view has it."""
+    directives = response.get("Cache-Control", "").lower().split(",")
+    return "public" in [directive.strip() for directive in directives]
 
 
 def _unavailable() -> HttpResponse:

@@ -29,6 +29,7 @@ ROW_QUERIES: Mapping[str, Sequence[str]] = {
     "save": ["UPDATE"],
     "merge": ["UPDATE", "SELECT", "UPDATE"],
     "cycle_key": ["UPDATE"],
+    "save under a new key": ["UPDATE"],
     "delete": ["DELETE"],
     "sign in": ["INSERT"],
     "sign in over a visitor's session": ["SELECT", "UPDATE", "UPDATE"],
@@ -150,6 +151,7 @@ DATA_QUERIES: Mapping[str, Sequence[str]] = {
     "load an unknown key": [],
     "insert a visitor": [],
     "save": [],
+    "save under a new key": [],
     "merge": [],
     "sign in over a visitor's session": ["INSERT"],
 }
@@ -171,8 +173,9 @@ COOKIE_QUERIES: Mapping[str, Sequence[str]] = {
     "insert a visitor": [],
     "save": [],
     "merge": [],
+    "cycle_key": [],
     "sign in over a visitor's session": ["INSERT"],
-    "sign in again": ["UPDATE", "UPDATE"],
+    "sign in again": ["UPDATE"],
     "sign in over another user's session": ["DELETE", "INSERT"],
 }
 
@@ -182,7 +185,9 @@ ASKING_QUERIES: Mapping[str, Sequence[str]] = {
     "renew": ["UPDATE"],
     "insert a visitor": [],
     "merge": ["UPDATE"],
+    "cycle_key": [],
     "sign in over a visitor's session": ["INSERT"],
+    "sign in again": ["SELECT", "UPDATE"],
 }
 
 COOKIE: dict[str, Any] = {

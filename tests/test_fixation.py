@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.db import connections
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 
 from django_sessionkit.models import Session
@@ -323,3 +323,24 @@ def test_logins_that_start_at_once_under_one_planted_key_share_nothing(engine: E
     for number, key in keys.items():
         assert Browser(session_key=key).get("/whoami/").text == f"user{number}"
     is_nobodys(Browser(session_key=planted), engine)
+
+
+@both_ways
+def test_a_login_after_the_session_was_cleared_leaves_no_session_of_before(
+    is_async: bool, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.create_user("alice")
+    User.objects.create_user("bob")
+    browser = Browser(is_async=is_async)
+    browser.get("/login/bob/")
+    old = browser.session_key
+
+    def clear_and_sign_in(request: HttpRequest) -> HttpResponse:
+        request.session.clear()
+        return views.sign_in(request, "alice")
+
+    monkeypatch.setitem(views.acts, "act", clear_and_sign_in)
+    browser.get("/do/act/")
+    assert browser.get("/whoami/").text == "alice"
+    assert Browser(is_async=is_async, session_key=old).get("/whoami/").text == ""
+    assert Session.objects.count() == 1

@@ -56,7 +56,7 @@ class ApartStore(EncodedStore):
         changes = self._changes(base, obj)
         delay = abs(obj.expire_date - base.expire_date)
         urgent = changes.keys() - LATER - {"expire_date"}
-        is_late = delay > _tolerance(obj) or self._has_row_lease_run_out()
+        is_late = delay > tolerance(obj) or self._has_row_lease_run_out()
         if not (at_once or urgent or is_late):
             return {}
         return {name: value for name, value in changes.items() if name not in APART}
@@ -64,13 +64,14 @@ class ApartStore(EncodedStore):
     def _write_row(self, base: AbstractSession, changes: dict[str, Any]) -> None:
         """Write the columns.
 
-        Raises SessionGone if there is no such row any more, or it has another secret.
+        Raises SessionGone if there is no such row any more, or it has another secret, or its end
+        has been reached.
         """
-        if changes and not self._this(base).update(**changes):
+        if changes and not self._this(base).active().update(**changes):
             raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
 
 
-def _tolerance(row: AbstractSession) -> timedelta:
+def tolerance(row: AbstractSession) -> timedelta:
     """Return how far the end of the row may lie from that of the data.
 
     Every save moves the end, and the row follows once a lease; sooner where a session is short.

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
+from django.utils import timezone
 
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.moments import microseconds, moment
 from django_sessionkit.tokens.errors import BadToken
 
 FORMAT = 1
+#: What nobody means by an age, in seconds: some thousand years.
+LONGEST = 1e11
 #: What tells who is signed in; nobody is, without a row.
 AUTH = "_auth_"
 
@@ -33,8 +37,8 @@ class Content:
 
     public_id: uuid.UUID
     expire_date: datetime
-    data: dict[str, Any]
-    secret: str = ""
+    data: dict[str, Any] = field(repr=False)
+    secret: str = field(default="", repr=False)
     checked_at: int = 0
     row_expire_date: datetime | None = None
     authenticated_at: int | None = None
@@ -92,7 +96,7 @@ def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
     return Content(
         public_id,
         expire_date,
-        data,
+        _with_good_expiry(data),
         secret=secret,
         checked_at=_number(told, "checked"),
         row_expire_date=_moment(told, "row_end"),
@@ -102,8 +106,29 @@ def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
 
 def visitors_content(public_id: uuid.UUID, expire_date: datetime, data: dict[str, Any]) -> Content:
     """Return the content of somebody who is nobody, whatever another program has put there."""
-    kept = {key: value for key, value in data.items() if not key.startswith(AUTH)}
-    return Content(public_id, expire_date, kept)
+    kept = {key: value for key, value in data.items() if not str(key).startswith(AUTH)}
+    return Content(public_id, expire_date, _with_good_expiry(kept))
+
+
+def _with_good_expiry(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data without an expiry that set_expiry() does not write.
+
+    Another program may have put it there, and each save would fail for it.
+    """
+    if "_session_expiry" in data and not _is_expiry(data["_session_expiry"]):
+        del data["_session_expiry"]
+    return data
+
+
+def _is_expiry(value: object) -> bool:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return False
+    if isinstance(value, datetime):
+        return timezone.is_aware(value) is settings.USE_TZ
+    return isinstance(value, int | float) and abs(value) < LONGEST
 
 
 def _number(told: Mapping[str, Any], name: str) -> int:

@@ -8,26 +8,36 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError
 from django.db import DatabaseError
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from django_sessionkit.backends.contents import Content
-from django_sessionkit.backends.presented import COOKIE_SIZE, PresentedStore, now
+from django_sessionkit.backends.presented import (
+    COOKIE_SIZE,
+    PresentedStore,
+    moment_of,
+    now,
+)
 from django_sessionkit.backends.rows import RowStore
 from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import CookieTooLarge, SessionGone
 from django_sessionkit.keys import SplitKey
-from django_sessionkit.recall import in_transaction
+from django_sessionkit.recall import after_commit, in_transaction
 from django_sessionkit.signals import SessionEndReason
 
 #: So many of the largest keys are named where a session does not fit.
 LARGEST = 3
+#: Whose cookie is not the latest gets another one so long after that was issued, in seconds: the
+#: response that carried it may have been lost.
+OVERLAP = 10
 
 logger = logging.getLogger("django_sessionkit")
 
@@ -40,8 +50,8 @@ class CookieStore(PresentedStore):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        # Its secret was replaced in a transaction that may be taken back.
-        self._must_write_row = False
+        # The row as it was before this store wrote to it in a transaction that may be taken back.
+        self._taken_back: AbstractSession | None = None
 
     @classmethod
     def check_keys(cls) -> None:
@@ -64,20 +74,12 @@ class CookieStore(PresentedStore):
             # It had ended, and its cookie did not say so yet: whoever signs out must see to that.
             self.is_flushed = True
 
-    def cycle_key(self) -> None:
-        super().cycle_key()
-        if self._has_authenticated:
-            self._start_over_if_gone()
-
-    def mark_authenticated(self) -> None:
-        super().mark_authenticated()
-        self._start_over_if_gone()
-
-    def _start_over_if_gone(self) -> None:
-        """Let a login start another session where its cookie did not say yet that it had ended."""
-        if self._is_gone and self._is_believed():
-            self._session_key = self._get_new_session_key()
-            self._is_deferred, self._is_gone = True, False
+    def delete(self, session_key: str | None = None) -> None:
+        store = type(self)(session_key) if session_key else self
+        content = store._presented()
+        # Of a visitor's there is nothing to delete.
+        if content is None or not content.is_visitors:
+            super().delete(session_key)
 
     def get_cookie_age(self) -> int:
         if self._content is None:
@@ -85,24 +87,22 @@ class CookieStore(PresentedStore):
         return math.ceil((self._content.expire_date - timezone.now()).total_seconds())
 
     def lease_has_run_out(self) -> bool:
-        return self._owes_cookie or self._owes_check or self._has_row_lease_run_out()
+        return self._owes_check or self._has_row_lease_run_out()
 
     def renew_lease(self) -> None:
-        row, key = self._current_row(), SplitKey.parse(self._session_key)
-        if row is None or key is None:
-            return
+        row = self._current_row()
         try:
-            row = self._ask_again(row, key)
+            row = None if row is None else self._ask_again(row)
         except DatabaseError:
             # The response is ready; the row is asked again at the next request.
-            logger.warning("Could not ask the row of session %s", key, exc_info=True)
+            logger.warning("Could not ask the row of session %s", row, exc_info=True)
             return
-        if row is None:
-            return
-        if self._has_row_lease_run_out() and self._renew(row):
+        # Of requests side by side one alone renews it: a cookie of another one, with the same data,
+        # might come after that of a request that has changed them.
+        if row is not None and self._has_row_lease_run_out() and self._renew(row):
             row.expire_date = row.entry.expire_date
-        if self._owes_cookie and self._token is not None:
-            self._issue_anew(row)
+            if conf.lease:
+                self._issue_anew(row)
 
     def _whole(self, row: AbstractSession | None) -> AbstractSession | None:
         """Return the row with all its columns where a store of the site's own may want them.
@@ -114,85 +114,155 @@ class CookieStore(PresentedStore):
             return row
         whole = self._this(row).first()
         if whole is not None:
-            whole.entry = row.entry
+            whole.entry, self._was_asked = row.entry, True
         return whole
 
     def _issue_anew(self, row: AbstractSession) -> None:
         """Make a token of what was loaded: what the view has changed was not to be saved."""
         content: Content = dataclasses.replace(
-            row.entry, data=self._decoded(row), row_expire_date=row.expire_date
+            row.entry, data=self._read_again(), row_expire_date=row.expire_date
         )
         try:
-            self._token = self._token_of(content)
+            self._token = self._source = self._token_of(content)
         except CookieTooLarge as error:
             logger.warning("Session %s cannot be renewed: %s", row, error)
             return
-        self._content, self._owes_cookie, self.has_new_cookie = content, False, True
+        self._content, self.has_new_cookie = content, True
 
     def _end_by_data(self, row: AbstractSession) -> datetime | None:
         content: Content | None = row.entry
         return None if content is None else content.expire_date
 
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
-        # A visitor's goes on under another public id.
-        if row.entry.is_visitors or not super()._replace_secret(row, new):
-            return False
-        self._must_write_row = in_transaction(self._rows().db)
-        return True
+        # A visitor's goes on under another public id. Else the save writes it, when it is known
+        # that there is a cookie to hold it.
+        return not row.entry.is_visitors
 
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
-        row = self._current_row()
-        if row is not None and row.public_id == key.public_id and row.entry.is_visitors:
-            return 1
+        content, held = self._content, self._held_key()
+        if content is not None and held is not None and key.public_id == content.public_id:
+            if content.is_visitors:
+                return 1
+            key = held
         return super()._end(key, reason, actor)
 
     def _insert(self, data: dict[str, Any]) -> None:
         if self._content is not None:
             raise CreateError("The session key is in use.")
-        self._save_as(self.create_model_instance(data), data, is_new=True)
+        self._save_as(self.create_model_instance(data), data)
 
     def _update(self, data: dict[str, Any]) -> None:
-        base, key = self._current_row(), SplitKey.parse(self._session_key)
-        if base is not None and key is not None:
-            base = self._ask_again(base, key)
-            base = self._whole(base)
-        if base is None:
-            raise SessionGone("The session has ended.")
-        obj = self._changed(base, data)
-        if base.entry.is_visitors:
-            self._save_as(obj, data, is_new=AUTH_USER_ID in data)
+        base = self._base()
+        obj, key = self._changed(base, data), SplitKey.parse(self._session_key)
+        if base.entry.is_visitors or key is None:
+            self._save_as(obj, data)
             return
-        if self._awaits_commit and not in_transaction(self._rows().db):
+        using = self._rows().db
+        if self._awaits_commit and not in_transaction(using):
             self._awaits_commit = False
             if not self._this(base).exists():
                 # It did not come: the row was taken back, and the login is saved once more.
                 obj.pk = None
-                self._save_as(obj, data, is_new=True)
+                self._save_as(obj, data)
                 return
-        changes = self._urgent_changes(base, obj, at_once=self._must_write_row)
-        self._must_write_row = False
+        obj.secret_hash = key.secret_hash
+        self._set_last_seen(base, obj)
+        changes = self._urgent_changes(base, obj, at_once=self._taken_back is not None)
         content = self._content_of(obj, data, changes.get("expire_date", base.expire_date))
         token = self._token_of(content)
-        self._write_row(base, changes)
+        try:
+            self._write_row(base, changes)
+        except SessionGone:
+            if not (self._has_authenticated and self._is_believed()):
+                raise
+            # It had ended, and its cookie did not say so yet: whoever signs in starts another.
+            self._session_key = self._get_new_session_key()
+            self._save_as(self.create_model_instance(data), data)
+            return
+        if changes and in_transaction(using):
+            self._taken_back = self._taken_back or base
+            after_commit(self._settle, using)
+        elif not in_transaction(using):
+            self._settle()
         self._keep(obj, content, token)
 
-    def _save_as(self, obj: AbstractSession, data: dict[str, Any], *, is_new: bool) -> None:
-        """Save a session that has no row; give it one if it ``is_new`` and somebody signs in."""
-        is_new = is_new and AUTH_USER_ID in data
-        awaits_commit = in_transaction(self._rows().db)
-        self._checked_at = now() if is_new and not awaits_commit else 0
+    def _base(self) -> AbstractSession:
+        """Return the row to save over. Raises SessionGone if the session has ended."""
+        base = self._current_row()
+        if base is not None:
+            base = self._ask_again(base)
+        if self._taken_back is not None and not in_transaction(self._rows().db):
+            base = base and self._taken_back
+        if base is not None:
+            base = self._whole(base)
+        if base is None:
+            raise SessionGone("The session has ended.")
+        return base
+
+    def _write_row(self, base: AbstractSession, changes: dict[str, Any]) -> None:
+        if not changes:
+            return
+        written, moment = dict(changes), timezone.now()
+        if (end := changes.get("expire_date")) is not None:
+            # Where another request has moved it since, it is only made earlier.
+            written["expire_date"] = Case(
+                When(Q(expire_date=base.expire_date) | Q(expire_date__gt=end), then=Value(end)),
+                default=F("expire_date"),
+            )
+        if "secret_hash" in changes:
+            written["version"] = F("version") + 1
+        # Its end may lag behind that of the cookie, but must not have been set since.
+        lives = Q(expire_date__gt=moment) | Q(expire_date=base.expire_date)
+        if not self._this(base).filter(lives).update(**written):
+            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
+
+    def _set_last_seen(self, base: AbstractSession, obj: AbstractSession) -> None:
+        """Let the row tell when it was last asked, which the cookie tells as well."""
+        if not self._is_read(base):
+            obj.__dict__.pop("last_seen_at", None)
+        elif obj.last_seen_at != base.last_seen_at:
+            obj.last_seen_at = self._seen_at(obj.last_seen_at)
+
+    def _seen_at(self, moment: datetime) -> datetime:
+        return moment_of(self._checked_at) if self._checked_at else moment
+
+    def _is_due(self, moment: datetime) -> Q:
+        if (known := self._last_known_seen) is None:
+            return super()._is_due(moment)
+        return Q(last_seen_at=known) | Q(last_seen_at__lte=moment - _overlap())
+
+    def _has_row_lease_run_out(self) -> bool:
+        row, known = self._current_row(), self._last_known_seen
+        if row is None or known is None:
+            return super()._has_row_lease_run_out()
+        return row.last_seen_at == known or row.last_seen_at <= timezone.now() - _overlap()
+
+    def _save_as(self, obj: AbstractSession, data: dict[str, Any]) -> None:
+        """Save a session that has no row; give it one if somebody has signed in."""
+        is_new, using = AUTH_USER_ID in data, self._rows().db
+        is_open = in_transaction(using)
+        self._checked_at = now() if is_new and not is_open else 0
         content = self._content_of(obj, data, obj.expire_date)
         token = self._token_of(content)
         if is_new:
+            if self._checked_at:
+                obj.last_seen_at = moment_of(self._checked_at)
             self._insert_row(obj)
-            self._awaits_commit = awaits_commit
+            self._was_asked = self._awaits_commit = True
+            after_commit(self._settle, using)
         self._keep(obj, content, token)
+
+    def _settle(self) -> None:
+        """Note that what was written has been committed."""
+        self._awaits_commit, self._taken_back = False, None
 
     def _keep(self, obj: AbstractSession, content: Content, token: str) -> None:
         obj.entry, obj.expire_date = content, content.row_expire_date or content.expire_date
         self._remember(obj)
-        self._content, self._token, self._unread = content, token, None
-        self._is_leased, self._owes_cookie = content.is_visitors, False
+        self._content, self._token, self._source, self._unread = content, token, token, None
+        self._is_leased, self._end_set_since = content.is_visitors, None
+        self._last_known_seen = None
+        self._has_user = content.has_user
 
     def _content_of(
         self, obj: AbstractSession, data: dict[str, Any], row_expire_date: datetime
@@ -216,16 +286,26 @@ class CookieStore(PresentedStore):
         )
 
     def _token_of_now(self, data: dict[str, Any]) -> str:
+        row = self._row
+        if row is not None and (whole := self._whole(row)) is not None:
+            self._row = whole
         obj = self.create_model_instance(data)
-        return self._token_of(self._content_of(obj, data, obj.expire_date))
+        # Nobody is to believe it before it is saved.
+        content = self._content_of(obj, data, obj.expire_date)
+        return self._token_of(dataclasses.replace(content, checked_at=0))
 
     def _token_of(self, content: Content) -> str:
         """Return the token; raise CookieTooLarge if a browser would not keep it."""
         token = self._make_token(content)
-        name = settings.SESSION_COOKIE_NAME
-        if (size := len(name.encode()) + len(token)) <= COOKIE_SIZE:
+        size = len(settings.SESSION_COOKIE_NAME.encode()) + len(token)
+        if size <= COOKIE_SIZE:
             return token
+        del token  # error pages show what a function holds
         dumps = self.serializer().dumps
         sizes = {str(key): len(dumps({key: value})) for key, value in content.data.items()}
         largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:LARGEST]
         raise CookieTooLarge(size, COOKIE_SIZE, {key: sizes[key] for key in largest})
+
+
+def _overlap() -> timedelta:
+    return timedelta(seconds=min(OVERLAP, conf.lease))

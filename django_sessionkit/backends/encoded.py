@@ -65,7 +65,8 @@ class EncodedStore(TrackedStore):
 
     def _to_json(self, data: dict[str, Any]) -> dict[str, Any] | None:
         """Return the data as a JSON object of them, None if that is not how they are written."""
-        if self._encodes_by_itself() or not issubclass(self.serializer, JSONSerializer):
+        is_json = isinstance(self.serializer, type) and issubclass(self.serializer, JSONSerializer)
+        if self._encodes_by_itself() or not is_json:
             return None
         if self.serializer is JSONSerializer:
             return data

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from django_sessionkit.backends.contents import Content, content_from, visitors_content
 from django_sessionkit.backends.cookie import CookieStore
+from django_sessionkit.backends.secrets import site_secrets
 from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import BadEntry
 from django_sessionkit.tokens.derivation import derive_key
@@ -38,23 +39,27 @@ class SessionStore(CookieStore):
         sealer()
 
     def _make_token(self, content: Content) -> str:
-        told = {"sid": content.public_id.hex, **content.told()}
-        if content.authenticated_at is not None:
-            told["auth_time"] = content.authenticated_at
         if OURS in content.data:
             raise ValueError(f"The session must not have a key {OURS!r}: it is used by the engine.")
         try:
-            payload = self._payload(told, content.data)
+            return self._sealed(content, self._to_json(content.data))
         except ValueError:
             # Python's JSON has infinite numbers, which no other has.
-            payload = _dumps({OURS: {**told, "packed": self._packed(content.data)}})
-        return sealer().seal(payload, expires_at=content.believed_until(conf.lease))
+            return self._sealed(content, None)
+        except TypeError as error:
+            reason = str(error)
+        # Out here: that error has seen the key.
+        raise TypeError(reason)
 
-    def _payload(self, told: dict[str, Any], data: dict[str, Any]) -> bytes:
-        written = self._to_json(data)
+    def _sealed(self, content: Content, written: dict[str, Any] | None) -> str:
+        told = {"sid": content.public_id.hex, **content.told()}
+        if content.authenticated_at is not None:
+            told["auth_time"] = content.authenticated_at
         if written is None:
-            return _dumps({OURS: {**told, "packed": self._packed(data)}})
-        return _dumps({OURS: told, **written})
+            told["packed"] = self._packed(content.data)
+        payload = {OURS: told, **(written or {})}
+        text = json.dumps(payload, allow_nan=False, separators=(",", ":"))
+        return sealer().seal(text.encode(), expires_at=content.believed_until(conf.lease))
 
     def _open_token(self, token: str) -> Content:
         unsealed = sealer().unseal(token, may_be_expired=True)
@@ -89,10 +94,6 @@ class SessionStore(CookieStore):
         return visitors_content(uuid.uuid4(), end, data)
 
 
-def _dumps(payload: dict[str, Any]) -> bytes:
-    return json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
-
-
 def sealer() -> Sealer:
     """Return what seals and opens, as the settings have it.
 
@@ -100,11 +101,13 @@ def sealer() -> Sealer:
     """
     passwords = conf.seal_passwords
     if passwords is None:
-        return _derived((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+        return _derived(site_secrets())
     if isinstance(passwords, str):
         return _sealer(passwords)
     if not isinstance(passwords, Mapping):
         raise ValueError("SESSIONKIT_SEAL_PASSWORDS must be a password, or passwords by number.")
+    if not all(isinstance(password, str) for password in passwords.values()):
+        raise ValueError("The passwords of SESSIONKIT_SEAL_PASSWORDS must be texts.")
     return _sealer(tuple(passwords.items()))
 
 

@@ -6,13 +6,13 @@ import copy
 import logging
 import uuid
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError
 from django.db import DatabaseError, IntegrityError, connections, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
@@ -104,13 +104,21 @@ class RowStore(BaseSessionStore):
     def _renew(self, row: AbstractSession) -> bool:
         """Move ``last_seen_at`` of the row; return whether it was there and due."""
         now = timezone.now()
-        rows = self._this(row).filter(last_seen_at__lte=now - _lease())
+        rows = self._this(row).filter(self._is_due(now))
         try:
-            return bool(rows.update(last_seen_at=now, **self._renewed(row)))
+            return bool(rows.update(last_seen_at=self._seen_at(now), **self._renewed(row)))
         except DatabaseError:
             # The response is ready; that it was asked for is not worth losing it.
             logger.warning("Could not renew the lease of session %s", row, exc_info=True)
             return False
+
+    def _is_due(self, now: datetime) -> Q:
+        """Return which rows may be renewed, of those that have the key."""
+        return Q(last_seen_at__lte=now - _lease())
+
+    def _seen_at(self, now: datetime) -> datetime:
+        """Return what a renewal writes down as the time last seen."""
+        return now
 
     def _rows(self) -> SessionQuerySet:
         return registry.sessions(self.model)
@@ -149,7 +157,8 @@ class RowStore(BaseSessionStore):
 
     def _current_row(self) -> AbstractSession | None:
         """Return the row that belongs to the session key of now, as far as it is known."""
-        return self._row if self._row_key == self._session_key else None
+        # Where there is none, the key need not be looked at.
+        return self._row if self._row and self._row_key == self._session_key else None
 
     def _read(self) -> AbstractSession | None:
         """Read the row of the session key; forget the key if no active session has it."""

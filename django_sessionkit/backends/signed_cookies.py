@@ -7,18 +7,18 @@ the cookie can read all of it.
 
 from __future__ import annotations
 
-import binascii
 import time
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 
 from django_sessionkit.backends.contents import Content, content_from
 from django_sessionkit.backends.cookie import CookieStore
+from django_sessionkit.backends.secrets import site_secrets
 from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import BadEntry
 from django_sessionkit.tokens.derivation import derive_key
@@ -43,21 +43,29 @@ class SessionStore(CookieStore):
         return signer().jwks()
 
     def _make_token(self, content: Content) -> str:
+        try:
+            return self._signed(content, self._as_claim(content.data))
+        except ValueError:
+            # Python's JSON has infinite numbers, which no other has.
+            return self._signed(content, {"packed": self._packed(content.data)})
+        except TypeError as error:
+            reason = str(error)
+        # Out here: that error has seen the key.
+        raise TypeError(reason)
+
+    def _signed(self, content: Content, data: dict[str, Any]) -> str:
         claims = {
             "iat": int(time.time()),
             "exp": content.believed_until(conf.lease),
             "sid": str(content.public_id),
             **content.told(),
+            **data,
         }
         if content.has_user:
             claims["sub"] = str(content.data[AUTH_USER_ID])
         if content.authenticated_at is not None:
             claims["auth_time"] = content.authenticated_at
-        try:
-            return signer().sign({**claims, **self._as_claim(content.data)})
-        except ValueError:
-            # Python's JSON has infinite numbers, which no other has.
-            return signer().sign({**claims, "packed": self._packed(content.data)})
+        return signer().sign(claims)
 
     def _open_token(self, token: str) -> Content:
         claims = signer().verify(token, may_be_expired=True)
@@ -83,7 +91,7 @@ class SessionStore(CookieStore):
                 return self._from_bytes(inflated)
             if isinstance(written := claims.get("data"), dict):
                 return self._from_json(written)
-        except (BadEntry, binascii.Error, zlib.error) as error:
+        except (BadEntry, ValueError, zlib.error) as error:
             raise BadToken("Its data cannot be read.") from error
         raise BadToken("It holds no session.")
 
@@ -95,11 +103,23 @@ def signer() -> Signer:
     """
     if isinstance(conf.jwt_keys, str | bytes):
         raise ValueError("SESSIONKIT_JWT_KEYS must be a list of keys.")
+    if not isinstance(conf.jwt_keys, Sequence):
+        raise ValueError("SESSIONKIT_JWT_KEYS must be a list of keys.")
     keys = tuple(conf.jwt_keys)
+    if not all(isinstance(key, str | bytes) for key in keys):
+        raise ValueError("SESSIONKIT_JWT_KEYS must be a list of texts.")
+    if not isinstance(conf.jwt_algorithm, str):
+        raise ValueError("SESSIONKIT_JWT_ALGORITHM must be the name of an algorithm.")
+    audience: object = conf.jwt_audience
+    if not (isinstance(audience, str) and audience):
+        raise ValueError("SESSIONKIT_JWT_AUDIENCE must be a text.")
+    issuer: object = conf.jwt_issuer
+    if not (issuer is None or (isinstance(issuer, str) and issuer)):
+        raise ValueError("SESSIONKIT_JWT_ISSUER must be a text or None.")
     secrets: tuple[str | bytes, ...] = ()
     if not keys and conf.jwt_algorithm == "HS256":
-        secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return _signer(conf.jwt_algorithm, keys, secrets, conf.jwt_audience, conf.jwt_issuer)
+        secrets = site_secrets()
+    return _signer(conf.jwt_algorithm, keys, secrets, audience, issuer)
 
 
 @lru_cache(maxsize=16)

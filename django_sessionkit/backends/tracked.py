@@ -46,6 +46,8 @@ class TrackedStore(RowStore):
         return any(key.proves(secret_hash) for secret_hash in stored)
 
     def load(self) -> dict[str, Any]:
+        if self._is_deferred:
+            return {}  # Nothing has been written yet.
         row = self._read()
         if not hasattr(self, "_session_cache"):
             self._remember(row)
@@ -116,6 +118,9 @@ class TrackedStore(RowStore):
 
     def cycle_key(self) -> None:
         self._get_session()
+        if self._session_key is not None and self._row is None and not self._is_deferred:
+            # clear() does that; the session of before must not outlive this.
+            self._remember(self._read())
         row, key = self._current_row(), SplitKey.parse(self._session_key)
         new = SplitKey.generate(key.public_id if key else None)
         if row is not None and self._replace_secret(row, new):

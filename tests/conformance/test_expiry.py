@@ -146,7 +146,7 @@ def test_a_session_that_was_just_read_ends_when_its_time_is_over(faces: Faces) -
     assert faces.read(session.session_key) == {}
 
 
-@refused_at_once
+@with_keys_that_stay
 def test_saving_moves_the_end(faces: Faces) -> None:
     session = faces.saved(SIGNED_IN)
     Session.objects.update(expire_date=django_timezone.now() + TEN)

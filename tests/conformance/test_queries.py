@@ -85,7 +85,7 @@ def test_cycling_the_key_is_one_query_and_for_a_new_session_none(
     signed_in.load()
     signed_in.get("cat")
     assert verbs(signed_in.cycle_key) == engine.costs("cycle_key")
-    assert verbs(signed_in.save) == engine.costs("save")
+    assert verbs(signed_in.save) == engine.costs("save under a new key")
     assert verbs(faces.open().cycle_key) == []
 
 

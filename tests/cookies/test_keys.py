@@ -126,8 +126,39 @@ def test_keys_that_do_not_fit_are_found_by_the_checks(algorithm: Any, keys: Any)
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        {"SECRET_KEY_FALLBACKS": [""]},
+        {"SESSIONKIT_JWT_AUDIENCE": None},
+        {"SESSIONKIT_JWT_AUDIENCE": ""},
+        {"SESSIONKIT_JWT_ISSUER": 5},
+        {"SESSIONKIT_JWT_ISSUER": ""},
+    ],
+    ids=str,
+)
+def test_other_settings_that_make_no_sense_are_found_by_the_checks(wrong: dict[str, Any]) -> None:
+    assert len(list(messages(SIGNED, **wrong))) == 1
+
+
+def test_no_secret_key_at_all_is_left_to_djangos_own_words() -> None:
+    for engine in (SIGNED, SEALED):
+        assert list(messages(engine, SECRET_KEY="")) == []
+
+
+@pytest.mark.parametrize(
     "passwords",
-    ["", "p" * 31, {}, {1: "p" * 31}, {1: LONG, 2: "short"}, {"one": LONG}, {-1: LONG}, [LONG], 5],
+    [
+        "",
+        "p" * 31,
+        {},
+        {1: "p" * 31},
+        {1: LONG, 2: "short"},
+        {"one": LONG},
+        {-1: LONG},
+        {1: 5},
+        [LONG],
+        5,
+    ],
     ids=str,
 )
 def test_passwords_that_do_not_fit_are_found_by_the_checks(passwords: Any) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
+from django.http import HttpResponse
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessionkit import registry
+from django_sessionkit.backends import presented
+from django_sessionkit.backends.cookie import OVERLAP
 from django_sessionkit.backends.presented import now
 from django_sessionkit.models import Session
 from tests.app import views
@@ -41,6 +47,10 @@ def age(browser: Browser, engine: Engine, seconds: float = LEASE + 1) -> None:
     browser.session_key = engine.aged(browser.session_key or "", seconds)
     rows = Session.objects.filter(public_id=browser.public_id)
     rows.update(last_seen_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def _set_expiry(seconds: int, request: Any) -> None:
+    request.session.set_expiry(seconds)
 
 
 def verbs(queries: CaptureQueriesContext) -> list[str]:
@@ -168,6 +178,7 @@ def test_a_cookie_copied_before_the_end_is_refused_when_its_lease_is_over(
     people = People(engine, is_async=is_async)
     copies = [browser.session_key or "" for browser in people.browsers]
     act(people)
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(seconds=LEASE + 1))
     for copy, name in zip(copies, names, strict=True):
         thief = Browser(is_async=is_async, session_key=engine.aged(copy))
         assert thief.get("/whoami/").text == name
@@ -206,13 +217,161 @@ def test_an_older_cookie_does_not_outlive_an_end_that_was_set_since(
     browser.get("/do/shorten/")
     end = Session.objects.get().expire_date
     assert end < timezone.now() + timedelta(seconds=101)
-    thief = Browser(is_async=browser.is_async, session_key=engine.aged(old))
+    thief = Browser(is_async=browser.is_async, session_key=old)
+    age(thief, engine)
     assert thief.get("/whoami/").text == "alice"
     assert engine.content(thief.session_key or "").expire_date == end
-    thief.get("/set/cat/Tom/")
+    for value in ("Tom", "Felix"):
+        # However often it saves: it may not have known of that end before.
+        thief.get(f"/set/cat/{value}/")
+        assert engine.content(thief.session_key or "").expire_date == end
+        assert Session.objects.get().expire_date == end
+        age(thief, engine)
     Session.objects.update(expire_date=timezone.now())
-    thief.session_key = engine.aged(thief.session_key or "")
     assert thief.get("/whoami/").text == ""
+
+
+@both_ways
+@pytest.mark.parametrize("ended", ["by another request", "by hand"])
+def test_a_save_in_the_lease_does_not_bring_back_a_session_whose_end_was_set_since(
+    browser: Browser, engine: Engine, ended: str
+) -> None:
+    # So that the save has something to write: the end has moved by an hour.
+    content = engine.content(browser.session_key or "")
+    end = content.expire_date - timedelta(hours=1)
+    Session.objects.update(expire_date=end)
+    browser.session_key = engine.token(
+        dataclasses.replace(content, expire_date=end, row_expire_date=end)
+    )
+    old = browser.session_key
+    if ended == "by hand":
+        Session.objects.update(expire_date=timezone.now())
+    else:
+        views.acts["end"] = lambda request: request.session.set_expiry(-1)
+        browser.get("/do/end/")
+    copy = Browser(is_async=browser.is_async, session_key=old)
+    copy.get("/set/cat/Tom/")
+    assert not copy.cookie_was_touched
+    assert not Session.objects.active().exists()
+    copy.session_key = engine.aged(old or "")
+    assert copy.get("/whoami/").text == ""
+
+
+@both_ways
+def test_of_an_end_set_by_two_requests_the_earlier_holds(browser: Browser, engine: Engine) -> None:
+    other = Browser(is_async=browser.is_async, session_key=browser.session_key)
+    for who, seconds in ((browser, 5000), (other, 500)):
+        views.acts["end"] = partial(_set_expiry, seconds)
+        who.get("/do/end/")
+    assert Session.objects.get().expire_date < timezone.now() + timedelta(seconds=501)
+    age(browser, engine)
+    browser.get("/whoami/")
+    content = engine.content(browser.session_key or "")
+    assert content.expire_date == Session.objects.get().expire_date
+
+
+@both_ways
+def test_the_latest_cookie_is_issued_anew_as_soon_as_it_is_not_believed(
+    browser: Browser, engine: Engine
+) -> None:
+    # Others believe it for whole seconds; the row was seen a little later than it was asked.
+    checked_at = (now() // 1_000_000 - LEASE) * 1_000_000 + 900_000
+    content = engine.content(browser.session_key or "")
+    browser.session_key = engine.token(dataclasses.replace(content, checked_at=checked_at))
+    Session.objects.update(last_seen_at=presented.moment_of(checked_at))
+    browser.get("/whoami/")
+    assert browser.cookie_was_touched
+    renewed = engine.content(browser.session_key or "")
+    assert Session.objects.get().last_seen_at == presented.moment_of(renewed.checked_at)
+
+
+@both_ways
+def test_of_readers_side_by_side_one_alone_gets_a_new_cookie(
+    browser: Browser, engine: Engine
+) -> None:
+    age(browser, engine)
+    others = [Browser(is_async=browser.is_async, session_key=browser.session_key) for _ in "123"]
+
+    def meanwhile() -> None:
+        for other in others:
+            assert other.get("/whoami/").text == "alice"
+
+    browser.get("/whoami/", meanwhile=meanwhile)
+    touched = [one.cookie_was_touched for one in (browser, *others)]
+    assert touched == [False, True, False, False]
+    # The response that carried it was lost.
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(seconds=OVERLAP))
+    browser.get("/whoami/")
+    assert browser.cookie_was_touched
+
+
+@both_ways
+def test_a_save_past_the_lease_keeps_readers_from_putting_the_data_of_before_back(
+    browser: Browser, engine: Engine
+) -> None:
+    age(browser, engine)
+    reader = Browser(is_async=browser.is_async, session_key=browser.session_key)
+    reader.get("/read/", meanwhile=lambda: browser.get("/set/cat/Tom/"))
+    assert not reader.cookie_was_touched
+
+
+@both_ways
+def test_a_response_for_everybody_carries_no_new_cookie(browser: Browser, engine: Engine) -> None:
+    def act(request: Any) -> HttpResponse:
+        return HttpResponse(
+            request.session["_auth_user_id"], headers={"Cache-Control": "max-age=9, Public"}
+        )
+
+    views.acts["act"] = act
+    age(browser, engine)
+    browser.get("/do/act/")
+    assert not browser.cookie_was_touched
+
+
+@both_ways
+def test_a_cookie_that_nobody_asks_about_is_not_opened(
+    browser: Browser, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser.session_key = "no token of ours"
+    with caplog.at_level(logging.INFO, "django.security.SuspiciousSession"):
+        browser.get("/untouched/")
+        assert not caplog.records
+        browser.get("/read/")
+        assert len(caplog.records) == 1
+
+
+@both_ways
+def test_a_lease_that_ends_while_the_session_is_loaded_is_no_error(
+    browser: Browser, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = engine.content(browser.session_key or "")
+    edge = content.believed_until(LEASE) * 1_000_000
+    times = iter([edge - 1])
+    monkeypatch.setattr(presented, "now", lambda: next(times, edge + 1))
+    assert browser.get("/whoami/").text == "alice"
+
+
+@both_ways
+@pytest.mark.parametrize("then", ["logout", "login/alice"])
+def test_a_save_makes_a_cookie_no_less_believed(
+    browser: Browser, engine: Engine, then: str
+) -> None:
+    def act(request: Any) -> None:
+        request.session["cat"] = "Tom"
+        request.session.save()
+        if then == "logout":
+            logout(request)
+        else:
+            views.sign_in(request, "alice")
+
+    registry.revoke(browser.public_id)
+    views.acts["act"] = act
+    browser.get("/do/act/")
+    if then == "logout":
+        assert browser.cookie_was_deleted
+    else:
+        age(browser, engine)
+        assert browser.get("/whoami/").text == "alice"
 
 
 @both_ways

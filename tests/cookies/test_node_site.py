@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from django_sessionkit.tokens.iron import SKEW
@@ -81,6 +83,7 @@ def test_node_sends_whoever_was_not_at_django_lately_there_and_gets_them_back(
         if by_whom == "Django":
             browser.post("/session/notes/", note="Sealed by Django")
             answer = cart(browser)
+        time.sleep(LEASE)
         # Node's own seal is as good as before, but Django has not asked the row.
         browser.seal = aged(browser.seal, BELIEVED + LATE)
         assert cart(browser, add=True) == answer  # nothing was saved in between

@@ -34,6 +34,10 @@ def test_columns_that_follow_the_data_are_read_first_and_written_at_once(engine:
     again.save()
     row = Session.objects.get()
     assert (row.user_agent, row.ip_address) == ("1, de", "192.0.2.7")
+    again = SessionStore(again.session_key)
+    again.cycle_key()
+    assert engine.content(again.session_key).checked_at == 0  # not saved yet
+    again.save()
     registry.revoke_everyone()
     gone = SessionStore(again.session_key)
     gone["cat"] = "Tom"

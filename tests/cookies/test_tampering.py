@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_sessionkit import registry
 from django_sessionkit.backends.contents import Content, content_from
+from django_sessionkit.exceptions import CookieTooLarge
 from django_sessionkit.models import Session
 from django_sessionkit.moments import microseconds
 from django_sessionkit.tokens.errors import BadToken
@@ -34,6 +37,14 @@ many = hypothesis_settings(
 def signed_in(engine: Engine) -> str:
     session = engine.store()
     session["_auth_user_id"] = "1"
+    session.save()
+    token: str = session.session_key
+    return token
+
+
+def visitors(engine: Engine) -> str:
+    session = engine.store()
+    session["cat"] = "Felix"
     session.save()
     token: str = session.session_key
     return token
@@ -164,6 +175,42 @@ def test_what_is_authentic_but_not_as_we_write_it_is_refused(change: dict[str, A
     assert content.checked_at == now
     with pytest.raises(BadToken):
         content_from({**told, **change}, {})
+
+
+@pytest.mark.parametrize(
+    "expiry",
+    ["soon", "", [], {}, None, 1e300, -1e300, "2030-01-01T00:00:00", {"at": 5}],
+    ids=str,
+)
+def test_an_expiry_that_another_program_has_written_does_no_harm(
+    engine: Engine, expiry: object
+) -> None:
+    for token in (signed_in(engine), visitors(engine)):
+        content = engine.content(token)
+        content.data["_session_expiry"] = expiry
+        session = engine.store(engine.token(content))
+        assert "_session_expiry" not in session
+        session["cat"] = "Tom"
+        session.save()
+        assert engine.store(session.session_key)["cat"] == "Tom"
+
+
+def test_an_error_page_shows_no_secret(engine: Engine) -> None:
+    token = signed_in(engine)
+    key = engine.split_key(token)
+    assert key is not None
+    for value, error in (("x" * 5000, CookieTooLarge), (object(), TypeError)):
+        session = engine.store(token)
+        session["cart"] = value
+        try:
+            session.save()
+        except error:
+            request = RequestFactory().get("/")
+            page = ExceptionReporter(request, *sys.exc_info()).get_traceback_html()
+        else:
+            pytest.fail("It was saved.")
+        assert "_token_of" in page or "_make_token" in page
+        assert key.secret not in page
 
 
 def test_a_token_with_somebody_elses_row_is_refused_when_the_row_is_asked(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpResponse
 
+from django_sessionkit import registry
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
@@ -27,6 +30,13 @@ def aged(browser: Browser, engine: Engine) -> Browser:
     """Return a browser with the cookie, past its lease."""
     token = engine.aged(browser.session_key or "")
     return Browser(is_async=browser.is_async, session_key=token)
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "cycle_key": lambda request: request.session.cycle_key(),
+    "login": lambda request: views.sign_in(request, "alice"),
+    "set_expiry": lambda request: request.session.set_expiry(1000),
+}
 
 
 def sign_in(request: Any, *, save: bool, taken_back: bool) -> HttpResponse:
@@ -75,19 +85,36 @@ def test_a_row_that_may_be_taken_back_is_not_believed_before_it_is_asked(
 
 
 @both_ways
-def test_a_key_that_was_replaced_in_what_is_taken_back_leaves_the_old_one(
-    browser: Browser, engine: Engine
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_was_saved_in_a_transaction_that_is_taken_back_is_saved_again_by_the_response(
+    browser: Browser, engine: Engine, change: Callable[[Any], object]
 ) -> None:
     def act(request: Any) -> None:
         with transaction.atomic():
-            request.session.cycle_key()
+            change(request)
+            request.session.save()
             transaction.set_rollback(True)
 
     views.acts["act"] = act
     browser.get("/login/alice/")
     browser.get("/do/act/")
-    assert not browser.cookie_was_touched
     assert aged(browser, engine).get("/whoami/").text == "alice"
+    end = engine.content(browser.session_key or "").expire_date
+    assert abs(Session.objects.get().expire_date - end) < timedelta(seconds=1)
+
+
+@both_ways
+def test_what_was_revoked_after_the_commit_of_its_login_is_not_saved_again(
+    browser: Browser, engine: Engine
+) -> None:
+    def act(request: Any) -> None:
+        sign_in(request, save=True, taken_back=False)
+        assert registry.revoke_user(User.objects.get()) == 1
+
+    views.acts["act"] = act
+    browser.get("/do/act/")
+    assert not Session.objects.exists()
+    assert aged(browser, engine).get("/whoami/").text == ""
 
 
 @both_ways

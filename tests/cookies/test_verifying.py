@@ -6,6 +6,7 @@ It runs what docs/cookies.md shows, but for the address and the algorithm.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.contrib.auth.models import User
 from django.test import override_settings
 from django.urls import include, path
+from django.utils import timezone
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import import_key
 
+from django_sessionkit.models import Session
 from tests.browsers import Browser
 from tests.cookies.page import BLOCKS
 from tests.engines import ENGINES
@@ -104,6 +107,7 @@ def test_what_django_issues_anew_is_good_again(verify: Verify) -> None:
     alice = User.objects.create_user("alice")
     browser = sign_in("alice")
     browser.session_key = SIGNED.aged(browser.session_key or "", 61)
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(seconds=61))
     browser.get("/whoami/")
     assert verify([browser.session_key or ""]) == [str(alice.pk)]
 

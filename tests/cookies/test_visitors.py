@@ -68,6 +68,37 @@ def test_a_visitor_who_signs_out_has_no_cookie_any_more(is_async: bool) -> None:
     assert list(queries) == []
 
 
+@pytest.mark.parametrize("first", ["", "clear"])
+def test_a_visitors_session_is_flushed_and_deleted_without_being_read(
+    engine: Engine, first: str
+) -> None:
+    session = engine.store()
+    session["cat"] = "Tom"
+    session.save()
+    for act in ("flush", "delete"):
+        again = engine.store(session.session_key)
+        with CaptureQueriesContext(connection) as queries:
+            if first:
+                again.clear()
+            getattr(again, act)()
+            engine.store().delete(session.session_key)
+        assert list(queries) == []
+        assert again.is_flushed is (act == "flush")
+
+
+def test_loading_again_after_the_key_was_cycled_shows_what_was_saved(engine: Engine) -> None:
+    for data in ({"cat": "Tom"}, {"cat": "Tom", "_auth_user_id": "1"}):
+        session = engine.store()
+        session.update(data)
+        session.save()
+        again = engine.store(session.session_key)
+        again["dog"] = "Rex"
+        again.cycle_key()
+        assert again.load() == (data if "_auth_user_id" in data else {})
+        again.save()
+        assert dict(engine.store(again.session_key).items()) == {**data, "dog": "Rex"}
+
+
 def test_who_a_visitors_cookie_says_is_signed_in_is_not(engine: Engine) -> None:
     session = engine.store()
     session["cat"] = "Tom"

@@ -157,7 +157,7 @@ class CookieStore(PresentedStore):
         if base.entry.is_visitors or key is None:
             self._save_as(obj, data)
             return
-        using = self._rows().db
+        obj.secret_hash, using = key.secret_hash, self._rows().db
         if self._awaits_commit and not in_transaction(using):
             self._awaits_commit = False
             if not self._this(base).exists():
@@ -165,7 +165,6 @@ class CookieStore(PresentedStore):
                 obj.pk = None
                 self._save_as(obj, data)
                 return
-        obj.secret_hash = key.secret_hash
         self._set_last_seen(base, obj)
         changes = self._urgent_changes(base, obj, at_once=self._taken_back is not None)
         content = self._content_of(obj, data, changes.get("expire_date", base.expire_date))
@@ -262,7 +261,7 @@ class CookieStore(PresentedStore):
         self._content, self._token, self._source, self._unread = content, token, token, None
         self._is_leased, self._end_set_since = content.is_visitors, None
         self._last_known_seen = None
-        self._has_user = content.has_user
+        self._has_user, self._user_id = content.has_user, obj.user_id
 
     def _content_of(
         self, obj: AbstractSession, data: dict[str, Any], row_expire_date: datetime

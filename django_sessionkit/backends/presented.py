@@ -49,6 +49,9 @@ class PresentedStore(ApartStore):
     _source: str | None = None
     # When the row was last asked; see Content.
     _checked_at = 0
+    # Whether somebody is signed in as the cookie has it, and who, if that fits the user model.
+    _has_user = False
+    _user_id: Any = None
     # aload() has found that nobody is to be asked.
     _is_decided = False
 
@@ -57,8 +60,6 @@ class PresentedStore(ApartStore):
         self._token, self._is_opened = session_key, session_key is None
         # The row was asked, or written.
         self._was_asked = False
-        # Somebody was signed in, as the cookie had it.
-        self._has_user = False
         # It was asked in a transaction, whose snapshot may be older.
         self._owes_check = False
         # When the row was last seen, if the cookie is the latest.
@@ -138,6 +139,8 @@ class PresentedStore(ApartStore):
         self._own_key, self._token, self._source = key.session_key, token, token
         self._content, self._unread = content, content.data
         self._checked_at = content.checked_at
+        # Now: whoever gets the data may change them.
+        self._user_id, self._has_user = self._owner(content.data, self.model), content.has_user
 
     def _parse(self, session_key: object) -> SplitKey | None:
         token = session_key if isinstance(session_key, str) else None
@@ -148,7 +151,7 @@ class PresentedStore(ApartStore):
         if content is None:
             return None
         self._was_asked = self._owes_check = False
-        self._is_leased, self._has_user = content.is_visitors, content.has_user
+        self._is_leased = content.is_visitors
         if content.is_visitors:
             row = self.model(
                 public_id=key.public_id,
@@ -160,7 +163,7 @@ class PresentedStore(ApartStore):
                 "id": None,  # not in the cookie
                 "public_id": key.public_id,
                 "secret_hash": key.secret_hash,
-                "user_id": self._owner(content.data, self.model),
+                "user_id": self._user_id,
                 "expire_date": content.row_expire_date,
                 "data": None,
             }
@@ -213,7 +216,7 @@ class PresentedStore(ApartStore):
             return None
         if not key.proves(row.secret_hash):
             return row if row.is_active else None
-        if row.user_id != self._owner(content.data, self.model):
+        if row.user_id != self._user_id:
             logger.warning("The data of session %s are not those of its user.", key)
             return None
         self._was_asked = True
@@ -226,7 +229,7 @@ class PresentedStore(ApartStore):
         if not lags:
             # Another request has moved it, so an older cookie does not tell. Where that has made
             # it earlier, the data have to say so: else the next save would move it back.
-            if end - row.expire_date > tolerance(row):
+            if self._unread is not None and end - row.expire_date > tolerance(row):
                 self._end_set_since = row.expire_date.isoformat()
                 content.data["_session_expiry"] = self._end_set_since
             end = row.expire_date

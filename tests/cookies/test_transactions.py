@@ -39,20 +39,22 @@ CHANGES: dict[str, Callable[[Any], object]] = {
 }
 
 
-def sign_in(request: Any, *, save: bool, taken_back: bool) -> HttpResponse:
+def sign_in(request: Any, *, save: str, taken_back: bool) -> HttpResponse:
     with transaction.atomic():
         views.sign_in(request, "alice")
         if save:
             request.session.save()
+        if save == "saved and cycled":
+            request.session.cycle_key()
         transaction.set_rollback(taken_back)
     return HttpResponse("in")
 
 
 @both_ways
-@pytest.mark.parametrize("save", [False, True], ids=["", "saved"])
+@pytest.mark.parametrize("save", ["", "saved", "saved and cycled"])
 @pytest.mark.parametrize("taken_back", [False, True], ids=["committed", "taken back"])
 def test_a_login_within_a_transaction_lasts_longer_than_the_lease(
-    browser: Browser, engine: Engine, save: bool, taken_back: bool
+    browser: Browser, engine: Engine, save: str, taken_back: bool
 ) -> None:
     browser.get("/set/cat/Tom/")
     views.acts["act"] = lambda request: sign_in(request, save=save, taken_back=taken_back)
@@ -108,7 +110,7 @@ def test_what_was_revoked_after_the_commit_of_its_login_is_not_saved_again(
     browser: Browser, engine: Engine
 ) -> None:
     def act(request: Any) -> None:
-        sign_in(request, save=True, taken_back=False)
+        sign_in(request, save="saved", taken_back=False)
         assert registry.revoke_user(User.objects.get()) == 1
 
     views.acts["act"] = act

@@ -10,8 +10,10 @@ What builds on what::
              copies of rows (with ``saving``)                        -> the engine ``cached_db``
     apart    data that lie apart from a row
     data     in a cache alone (with ``copied``), and vouchers        -> the engine ``cache``
-    presented  in the cookie: reading it
-    cookie     and saving it                    -> the engines ``signed_`` and ``encrypted_cookies``
+    opened     in a token (with ``apart``): what it says
+    presented  believing it, asking the row
+    renewed    issuing it anew
+    cookie     saving it                        -> the engines ``signed_`` and ``encrypted_cookies``
 
 The contract of the storage methods is Django's (``SessionBase``), with these rules of ours:
 

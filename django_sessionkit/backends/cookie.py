@@ -1,4 +1,4 @@
-"""What the engines share whose sessions lie in the cookie: saving, renewing, and what fits.
+"""What the engines share whose sessions lie in the cookie: saving, and what fits.
 
 Each save makes another token. Of two responses that carry one each, the browser keeps the later.
 """
@@ -6,28 +6,22 @@ Each save makes another token. Of two responses that carry one each, the browser
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError
-from django.db import DatabaseError
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from django_sessionkit.backends.contents import Content
-from django_sessionkit.backends.presented import (
-    COOKIE_SIZE,
-    PresentedStore,
-    moment_of,
-    now,
-)
+from django_sessionkit.backends.opened import COOKIE_SIZE
+from django_sessionkit.backends.presented import moment_of, now
+from django_sessionkit.backends.renewed import RenewingStore
 from django_sessionkit.backends.rows import RowStore
 from django_sessionkit.base_session import AbstractSession
-from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import CookieTooLarge, SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import after_commit, in_transaction
@@ -35,14 +29,9 @@ from django_sessionkit.signals import SessionEndReason
 
 #: So many of the largest keys are named where a session does not fit.
 LARGEST = 3
-#: Whose cookie is not the latest gets another one so long after that was issued, in seconds: the
-#: response that carried it may have been lost.
-OVERLAP = 10
-
-logger = logging.getLogger("django_sessionkit")
 
 
-class CookieStore(PresentedStore):
+class CookieStore(RenewingStore):
     """A session in a token, which a row vouches for once somebody has signed in."""
 
     #: Revoking cannot take it back: it is believed until the lease ends.
@@ -86,24 +75,6 @@ class CookieStore(PresentedStore):
             return super().get_cookie_age()
         return math.ceil((self._content.expire_date - timezone.now()).total_seconds())
 
-    def lease_has_run_out(self) -> bool:
-        return self._owes_check or self._has_row_lease_run_out()
-
-    def renew_lease(self) -> None:
-        row = self._current_row()
-        try:
-            row = None if row is None else self._ask_again(row)
-        except DatabaseError:
-            # The response is ready; the row is asked again at the next request.
-            logger.warning("Could not ask the row of session %s", row, exc_info=True)
-            return
-        # Of requests side by side one alone renews it: a cookie of another one, with the same data,
-        # might come after that of a request that has changed them.
-        if row is not None and self._has_row_lease_run_out() and self._renew(row):
-            row.expire_date = row.entry.expire_date
-            if conf.lease:
-                self._issue_anew(row)
-
     def _whole(self, row: AbstractSession | None) -> AbstractSession | None:
         """Return the row with all its columns where a store of the site's own may want them.
 
@@ -116,22 +87,6 @@ class CookieStore(PresentedStore):
         if whole is not None:
             whole.entry, self._was_asked = row.entry, True
         return whole
-
-    def _issue_anew(self, row: AbstractSession) -> None:
-        """Make a token of what was loaded: what the view has changed was not to be saved."""
-        content: Content = dataclasses.replace(
-            row.entry, data=self._read_again(), row_expire_date=row.expire_date
-        )
-        try:
-            self._token = self._source = self._token_of(content)
-        except CookieTooLarge as error:
-            logger.warning("Session %s cannot be renewed: %s", row, error)
-            return
-        self._content, self.has_new_cookie = content, True
-
-    def _end_by_data(self, row: AbstractSession) -> datetime | None:
-        content: Content | None = row.entry
-        return None if content is None else content.expire_date
 
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
         # A visitor's goes on under another public id. Else the save writes it, when it is known
@@ -215,27 +170,6 @@ class CookieStore(PresentedStore):
         if not self._this(base).filter(lives).update(**written):
             raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
 
-    def _set_last_seen(self, base: AbstractSession, obj: AbstractSession) -> None:
-        """Let the row tell when it was last asked, which the cookie tells as well."""
-        if not self._is_read(base):
-            obj.__dict__.pop("last_seen_at", None)
-        elif obj.last_seen_at != base.last_seen_at:
-            obj.last_seen_at = self._seen_at(obj.last_seen_at)
-
-    def _seen_at(self, moment: datetime) -> datetime:
-        return moment_of(self._checked_at) if self._checked_at else moment
-
-    def _is_due(self, moment: datetime) -> Q:
-        if (known := self._last_known_seen) is None:
-            return super()._is_due(moment)
-        return Q(last_seen_at=known) | Q(last_seen_at__lte=moment - _overlap())
-
-    def _has_row_lease_run_out(self) -> bool:
-        row, known = self._current_row(), self._last_known_seen
-        if row is None or known is None:
-            return super()._has_row_lease_run_out()
-        return row.last_seen_at == known or row.last_seen_at <= timezone.now() - _overlap()
-
     def _save_as(self, obj: AbstractSession, data: dict[str, Any]) -> None:
         """Save a session that has no row; give it one if somebody has signed in."""
         is_new, using = AUTH_USER_ID in data, self._rows().db
@@ -294,7 +228,6 @@ class CookieStore(PresentedStore):
         return self._token_of(dataclasses.replace(content, checked_at=0))
 
     def _token_of(self, content: Content) -> str:
-        """Return the token; raise CookieTooLarge if a browser would not keep it."""
         token = self._make_token(content)
         size = len(settings.SESSION_COOKIE_NAME.encode()) + len(token)
         if size <= COOKIE_SIZE:
@@ -304,7 +237,3 @@ class CookieStore(PresentedStore):
         sizes = {str(key): len(dumps({key: value})) for key, value in content.data.items()}
         largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:LARGEST]
         raise CookieTooLarge(size, COOKIE_SIZE, {key: sizes[key] for key in largest})
-
-
-def _overlap() -> timedelta:
-    return timedelta(seconds=min(OVERLAP, conf.lease))

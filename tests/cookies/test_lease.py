@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.backends import presented
-from django_sessionkit.backends.cookie import OVERLAP
 from django_sessionkit.backends.presented import now
+from django_sessionkit.backends.renewed import OVERLAP
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways

@@ -1,23 +1,30 @@
-"""Compare what a request of a signed-in user costs with each engine, ours and Django's.
+"""Compare what a request costs with each session engine: ours, Django's, and other packages'.
 
     python benchmarks/engines.py --database postgresql://postgres@127.0.0.1:5432/bench \\
         --redis redis://127.0.0.1:6379/15
 
+Requests go through Django's WSGI handler with the session and authentication middleware alone.
 Each engine runs in a process of its own; they take turns, a few requests each, so that whatever
-else the machine does hits them all. Flushes that database of the Redis; makes a test database for
-each engine and drops it.
+else the machine does hits them all. Times are medians, with p10 and p90; ratios are to Django's
+``db`` engine in the same run. Flushes that database of the Redis; makes a test database for each
+engine and drops it. ``--quick`` takes less than a minute. Packages that are not installed are left
+out.
 """
-# ruff: noqa: S603 - a program of our own
+# ruff: noqa: S603, T201 - programs of our own, and a report
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -25,65 +32,166 @@ from urllib.parse import unquote, urlsplit
 import django
 import redis
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 ROOT = Path(__file__).resolve().parent.parent
-ENGINES = [
-    *(
-        f"{package}.backends.{name}"
-        for name in ("db", "cached_db", "cache", "signed_cookies")
-        for package in ("django.contrib.sessions", "django_sessionkit")
-    ),
-    "django_sessionkit.backends.encrypted_cookies",
-]
-ROUNDS, REQUESTS = 40, 25
+OURS, DJANGOS = "django_sessionkit", "django.contrib.sessions"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine under test: what it is called, and the settings of a site that uses it."""
+
+    name: str
+    app: str
+    engine: str
+    middleware: str = f"{DJANGOS}.middleware.SessionMiddleware"
+    authentication: str = AUTHENTICATION
+    more_apps: tuple[str, ...] = ()
+    more_middleware: tuple[str, ...] = ()
+
+    @property
+    def is_installed(self) -> bool:
+        return importlib.util.find_spec(self.app.partition(".")[0]) is not None
+
+
+def ours(name: str) -> Engine:
+    return Engine(
+        f"sessionkit {name}",
+        OURS,
+        f"{OURS}.backends.{name}",
+        f"{OURS}.middleware.SessionMiddleware",
+        f"{OURS}.authentication.AuthenticationMiddleware",
+    )
+
+
+def djangos(name: str) -> Engine:
+    return Engine(f"contrib {name}", DJANGOS, f"{DJANGOS}.backends.{name}")
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        djangos("db"),
+        ours("db"),
+        djangos("cached_db"),
+        ours("cached_db"),
+        djangos("cache"),
+        ours("cache"),
+        djangos("signed_cookies"),
+        ours("signed_cookies"),
+        ours("encrypted_cookies"),
+        Engine(
+            "qsessions db", "qsessions", "qsessions.backends.db",
+            "qsessions.middleware.SessionMiddleware",
+        ),
+        Engine(
+            "qsessions cached_db", "qsessions", "qsessions.backends.cached_db",
+            "qsessions.middleware.SessionMiddleware",
+        ),
+        Engine(
+            "user_sessions", "user_sessions", "user_sessions.backends.db",
+            "user_sessions.middleware.SessionMiddleware",
+        ),
+        Engine(
+            "allauth.usersessions", "allauth", f"{DJANGOS}.backends.db",
+            more_apps=(DJANGOS, "allauth.account", "allauth.usersessions"),
+            more_middleware=(
+                "allauth.account.middleware.AccountMiddleware",
+                "allauth.usersessions.middleware.UserSessionsMiddleware",
+            ),
+        ),
+    )
+}  # fmt: skip
+BASE = "contrib db"
+#: The path of each act, and what must come out.
+ACTS = {"GET": "/read", "modify": "/save", "anonymous": "/public", "login": "/in"}
+FLOORS = {"bare handler": "/bare", "session and user": "", "Redis GET": ""}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--database", required=True, metavar="URL")
     parser.add_argument("--redis", required=True, metavar="URL")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, no other packages")
+    parser.add_argument("--only", nargs="+", choices=ENGINES, help="these, and contrib db")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.engine:
-        serve(options)
+        serve(ENGINES[options.engine], options)
     else:
         compare(options)
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Run the engines side by side and print a line for each."""
+    """Run the engines side by side and print the tables."""
     redis.Redis.from_url(options.redis).flushdb()
+    rounds, times = (12, 15) if options.quick else (60, 25)
+    names = [name for name, engine in ENGINES.items() if engine.is_installed]
+    if options.quick:
+        names = [name for name in names if name.startswith(("contrib", "sessionkit"))]
+    if options.only:
+        names = [BASE, *(name for name in options.only if name != BASE)]
     arguments = [f"--database={options.database}", f"--redis={options.redis}"]
     workers = {
-        engine: subprocess.Popen(
-            [sys.executable, __file__, *arguments, f"--engine={engine}"],
+        name: subprocess.Popen(
+            [sys.executable, __file__, *arguments, f"--engine={name}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for engine in ENGINES
+        for name in names
     }
-    costs = {engine: ask(worker, "cost") for engine, worker in workers.items()}
-    times: dict[str, dict[str, list[float]]] = {e: {"read": [], "save": []} for e in ENGINES}
-    for _ in range(ROUNDS):
-        for act in ("read", "save"):
-            for engine, worker in workers.items():
-                times[engine][act] += ask(worker, act)
+    costs = {name: ask(worker, "cost") for name, worker in workers.items()}
+    taken: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    cpu: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+    for _ in range(rounds):
+        for act in (*ACTS, *FLOORS):
+            for name, worker in workers.items():
+                if act in FLOORS and name != BASE:
+                    continue
+                answer = ask(worker, f"{times} {act}")
+                taken[name].setdefault(act, []).extend(answer["wall"])
+                cpu[name].setdefault(act, []).append(answer["cpu"])
     for worker in workers.values():
         worker.communicate()
-    head = ("engine", "read µs", "save µs", "queries", "trips", "bytes in Redis")
-    print("{:<44}{:>9}{:>9}{:>16}{:>12}{:>22}".format(*head))  # noqa: T201
-    for engine, cost in costs.items():
-        medians = [statistics.median(times[engine][act]) * 1e6 for act in ("read", "save")]
-        queries, trips = (
-            " / ".join(str(cost[act][number]) for act in ("read", "save")) for number in (0, 1)
-        )
-        print(  # noqa: T201
-            f"{engine:<44}{medians[0]:>9.0f}{medians[1]:>9.0f}{queries:>16}{trips:>12}"
-            f"{cost['bytes']!s:>22}"
-        )
+    for act in ACTS:
+        print(f"\n{act}: µs a request")
+        row = "{:<32}{:>7}{:>16}{:>8}{:>8}{:>9}{:>14}{:>7}".format
+        print(row("", "median", "p10 - p90", "ratio", "CPU", "queries", "transactions", "Redis"))
+        base = statistics.median(taken[BASE][act])
+        for name in names:
+            low, middle, high = spread(taken[name][act])
+            cost = costs[name][act]
+            print(
+                row(
+                    name,
+                    f"{middle:.0f}",
+                    f"{low:.0f} - {high:.0f}",
+                    f"{middle / base:.2f}",
+                    f"{statistics.median(cpu[name][act]):.0f}",
+                    cost["queries"],
+                    cost["transactions"],
+                    cost["trips"],
+                )
+            )
+    print("\nfloors: µs")
+    for act in FLOORS:
+        low, middle, high = spread(taken[BASE][act])
+        print(f"{act:<32}{middle:>7.0f}{f'{low:.0f} - {high:.0f}':>16}")
+    print("\nbytes in Redis of a signed-in session in use (MEMORY USAGE)")
+    for name in names:
+        if costs[name]["bytes"]:
+            print(f"{name:<32}{sum(costs[name]['bytes']):>7}")
+
+
+def spread(taken: list[float]) -> tuple[float, float, float]:
+    tenths = statistics.quantiles(taken, n=10)
+    return tenths[0], statistics.median(taken), tenths[-1]
 
 
 def ask(worker: subprocess.Popen[str], act: str) -> Any:
@@ -92,6 +200,14 @@ def ask(worker: subprocess.Popen[str], act: str) -> Any:
     stdin.write(f"{act}\n")
     stdin.flush()
     return json.loads(stdout.readline())
+
+
+def bare(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("bare")
+
+
+def public(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.session.get("nothing", "nobody"))
 
 
 def read(request: HttpRequest) -> HttpResponse:
@@ -107,36 +223,87 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     from django.contrib.auth import get_user_model, login  # noqa: PLC0415 - needs set-up
 
     backend = "django.contrib.auth.backends.ModelBackend"
-    login(request, get_user_model().objects.get(), backend=backend)
+    login(request, get_user_model().objects.get(username="alice"), backend=backend)
     return HttpResponse("in")
 
 
-urlpatterns = [path("read", read), path("save", save), path("in", sign_in)]
+urlpatterns = [
+    path("bare", bare),
+    path("public", public),
+    path("read", read),
+    path("save", save),
+    path("in", sign_in),
+]
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Sign somebody in with one engine; then do what each line of the input says."""
+class Visitor:
+    """Somebody who asks the WSGI handler, and keeps cookies."""
+
+    def __init__(self) -> None:
+        self._handler = WSGIHandler()
+        self.cookie = ""
+        self._got: list[str] = []
+
+    def _start(self, status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        if not status.startswith("200"):
+            raise RuntimeError(status)
+        self._got = [value for name, value in headers if name == "Set-Cookie"]
+        return None
+
+    def get(self, url: str, *, keep: bool = True) -> bytes:
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": url,
+            "SCRIPT_NAME": "",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_USER_AGENT": AGENT,
+            "wsgi.input": BytesIO(),
+            "wsgi.url_scheme": "http",
+        }
+        if self.cookie:
+            environ["HTTP_COOKIE"] = self.cookie
+        response = self._handler(environ, self._start)
+        body = b"".join(response)
+        response.close()
+        if keep and self._got:
+            morsels = SimpleCookie(self._got[0]).values()
+            self.cookie = "; ".join(f"{one.key}={one.value}" for one in morsels)
+        return body
+
+
+def serve(engine: Engine, options: argparse.Namespace) -> None:
+    """Set one engine up; then do what each line of the input says."""
     sys.path.insert(0, str(ROOT))
-    configure(options)
+    configure(engine, options)
     from django.contrib.auth.models import User  # noqa: PLC0415
-    from django.db import connection  # noqa: PLC0415
-    from django.test import Client  # noqa: PLC0415
+    from django.core import signals  # noqa: PLC0415
+    from django.db import close_old_connections, connection, reset_queries  # noqa: PLC0415
     from django.test.utils import CaptureQueriesContext, setup_databases  # noqa: PLC0415
 
     old = setup_databases(verbosity=0, interactive=False)
     server = redis.Redis.from_url(options.redis)
+    # As a worker does between requests, but for closing the connection.
+    signals.request_started.disconnect(reset_queries)
+    signals.request_started.disconnect(close_old_connections)
+    signals.request_finished.disconnect(close_old_connections)
     try:
-        User.objects.create_user("alice")
-        client = Client()
+        alice = User.objects.create_user("alice")
+        visitor, stranger = Visitor(), Visitor()
 
-        def cost(act: str) -> tuple[int, int]:
-            client.get(f"/{act}")
-            with CaptureQueriesContext(connection) as queries:
-                trips = count_trips(lambda: client.get(f"/{act}"))
-            return len(queries), trips
+        def visit(act: str) -> bytes:
+            if act == "anonymous":
+                return stranger.get(ACTS[act])
+            if act == "login":
+                return stranger.get(ACTS[act], keep=False)
+            return visitor.get(ACTS[act])
 
-        def count_trips(run: Callable[[], object]) -> int:
-            made = []
+        def cost(act: str) -> dict[str, int]:
+            visit(act)
+            made: list[object] = []
             connection_class = redis.connection.AbstractConnection
             real = connection_class.send_packed_command
 
@@ -146,64 +313,102 @@ def serve(options: argparse.Namespace) -> None:
 
             connection_class.send_packed_command = send
             try:
-                run()
+                with CaptureQueriesContext(connection) as queries:
+                    visit(act)
             finally:
                 connection_class.send_packed_command = real
-            return len(made)
+            verbs = [query["sql"].split()[0].rstrip(";").upper() for query in queries]
+            begun = sum(verb in ("BEGIN", "SAVEPOINT") for verb in verbs)
+            other = {"BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK"}
+            return {
+                "queries": sum(verb not in other for verb in verbs),
+                "transactions": begun,
+                "trips": len(made),
+            }
 
         def costs() -> dict[str, Any]:
             before = set(server.scan_iter())
-            client.get("/in")
-            client.get("/read")
+            visitor.get(ACTS["login"])
+            if visitor.get(ACTS["GET"]) != b"alice":
+                raise RuntimeError("She is not signed in.")
             keys = set(server.scan_iter()) - before
-            sizes = sorted(server.memory_usage(key) or 0 for key in keys)
-            return {"bytes": sizes, "read": cost("read"), "save": cost("save")}
+            sizes = [server.memory_usage(key) or 0 for key in keys]
+            return {"bytes": sizes, **{act: cost(act) for act in ACTS}}
 
-        def times(act: str) -> list[float]:
-            taken = []
-            for _ in range(REQUESTS):
-                start = time.perf_counter()
-                client.get(f"/{act}")
-                taken.append(time.perf_counter() - start)
-            return taken
+        def floor(act: str) -> Callable[[], object]:
+            if act == "bare handler":
+                return lambda: visitor.get(FLOORS[act])
+            if act == "Redis GET":
+                server.set("floor", b"x" * 300)
+                return lambda: server.get("floor")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT max(session_key) FROM django_session")
+                (key,) = cursor.fetchone()
+            sql = (
+                "SELECT * FROM django_session s, auth_user u WHERE u.id = %s AND s.session_key = %s"
+            )
+
+            def run() -> object:
+                with connection.cursor() as cursor:
+                    cursor.execute(sql, (alice.pk, key))
+                    return cursor.fetchone()
+
+            return run
 
         for line in sys.stdin:
-            act = line.strip()
-            answer: Any = costs() if act == "cost" else times(act)
+            count, _, act = line.strip().partition(" ")
+            if count == "cost":
+                answer: Any = costs()
+            else:
+                run = floor(act) if act in FLOORS else lambda: visit(act)  # noqa: B023
+                answer = measure(run, int(count))
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
     finally:
-        for name, _, _ in old:
-            name.creation.destroy_test_db(f"{name.settings_dict['NAME']}", verbosity=0)
+        for one, _, _ in old:
+            one.creation.destroy_test_db(f"{one.settings_dict['NAME']}", verbosity=0)
 
 
-def configure(options: argparse.Namespace) -> None:
-    """Set Django up for the engine, with its own app and middleware."""
+def measure(run: Callable[[], object], times: int) -> dict[str, Any]:
+    """Return what each run takes, in µs, and the mean of CPU time."""
+    wall, cpu = [], time.process_time()
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        wall.append((time.perf_counter() - start) * 1e6)
+    return {"wall": wall, "cpu": (time.process_time() - cpu) / times * 1e6}
+
+
+def configure(engine: Engine, options: argparse.Namespace) -> None:
+    """Set Django up for the engine."""
     parts = urlsplit(options.database)
-    app = options.engine.partition(".backends")[0]
     settings.configure(
         DATABASES={
             "default": {
                 "ENGINE": f"django.db.backends.{parts.scheme}",
-                "NAME": f"{parts.path.lstrip('/')}_{ENGINES.index(options.engine)}",
+                "NAME": f"{parts.path.lstrip('/')}_{list(ENGINES).index(engine.name)}",
                 "USER": unquote(parts.username or ""),
                 "PASSWORD": unquote(parts.password or ""),
-                "HOST": parts.hostname,
-                "PORT": parts.port,
+                "HOST": parts.hostname or "",
+                "PORT": parts.port or "",
                 "CONN_MAX_AGE": None,
             }
         },
         CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": options.redis}},
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", app],
-        MIDDLEWARE=[
-            f"{app}.middleware.SessionMiddleware",
-            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        INSTALLED_APPS=[
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            engine.app,
+            *engine.more_apps,
         ],
-        SESSION_ENGINE=options.engine,
-        SECRET_KEY="for the benchmark alone",  # noqa: S106
+        MIDDLEWARE=[engine.middleware, engine.authentication, *engine.more_middleware],
+        SESSION_ENGINE=engine.engine,
+        SECRET_KEY="for the benchmark alone, which is a long one",  # noqa: S106
         ROOT_URLCONF=__name__,
         ALLOWED_HOSTS=["*"],
         USE_TZ=True,
+        USERSESSIONS_TRACK_ACTIVITY=True,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     )
     django.setup()
 

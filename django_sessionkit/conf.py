@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -101,8 +102,20 @@ class Conf:
         store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
         return store
 
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def forget(self, **kwargs: Any) -> None:
+        """Read the settings anew: one of them has changed, as they do in tests."""
+        self._known.clear()
+
     def _get(self, name: str, default: object) -> Any:
-        return getattr(settings, name, default)
+        # To look for a setting that is not there takes Django longer than to open a token.
+        try:
+            return self._known[name]
+        except KeyError:
+            return self._known.setdefault(name, getattr(settings, name, default))
 
 
 conf = Conf()
+setting_changed.connect(conf.forget, dispatch_uid="sessionkit.conf")

@@ -14,6 +14,7 @@ from django.core.cache import caches
 from django.db import connection
 from django.test import override_settings
 
+from django_sessionkit import prepared
 from django_sessionkit.backends.contents import Content
 from django_sessionkit.keys import SplitKey
 
@@ -53,6 +54,7 @@ class Engine:
     ``key_is_token``: the session key is a token that holds the data. Each save makes another one;
     what requests save side by side is not merged; a visitor's cannot be taken back.
     ``lease``: the ``SESSIONKIT_LEASE`` to test it with, if not the default.
+    ``prepares``: statements are prepared; else each is built by the ORM anew.
     ``longest_value``: how many characters a value may have at least.
     ``queries``: what each act costs, where it is not what it costs with rows alone.
     """
@@ -65,6 +67,7 @@ class Engine:
     keeps_public_id_at_login: bool = True
     key_is_token: bool = False
     lease: int | None = None
+    prepares: bool = True
     longest_value: int = 200_000
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
@@ -122,7 +125,7 @@ class Engine:
     @property
     def is_like_another(self) -> bool:
         """Whether another engine does the same to the database."""
-        return self.cache_alias == "default" or self.path == ENCRYPTED
+        return self.cache_alias == "default" or self.path == ENCRYPTED or not self.prepares
 
     @property
     def lease_of_saves(self) -> int:
@@ -204,6 +207,7 @@ ENCRYPTED = "django_sessionkit.backends.encrypted_cookies"
 
 ENGINES = (
     Engine("db", "django_sessionkit.backends.db"),
+    Engine("db-orm", "django_sessionkit.backends.db", prepares=False),
     Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES),
     Engine("cached_db-locmem", CACHED_DB, cache_alias="default", queries=COPY_QUERIES),
     Engine("cache-redis", cache_alias="redis", **CACHE),
@@ -218,6 +222,16 @@ ENGINES = (
 @contextmanager
 def configured(engine: Engine) -> Iterator[None]:
     """Make the engine that of the site, and leave nothing in its cache."""
+    prepared.is_on = engine.prepares
+    try:
+        with _settings(engine):
+            yield
+    finally:
+        prepared.is_on = True
+
+
+@contextmanager
+def _settings(engine: Engine) -> Iterator[None]:
     settings: dict[str, Any] = {"SESSION_ENGINE": engine.path}
     if engine.lease is not None:
         settings["SESSIONKIT_LEASE"] = engine.lease

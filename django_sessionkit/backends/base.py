@@ -64,6 +64,8 @@ class BaseSessionStore(SessionBase):
     has_new_key = False
     #: renew_lease() has made another cookie of the session that was loaded.
     has_new_cookie = False
+    #: Somebody will ask for the user: it may come with the row.
+    wants_user = False
     #: What holds the data did not answer, so that it is not known whose session this is.
     is_unavailable = False
 
@@ -92,6 +94,10 @@ class BaseSessionStore(SessionBase):
         """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""
         data: dict[str, Any] = getattr(self, "_session_cache", {})
         return bool(data.get(AUTH_USER_ID) == user._meta.pk.value_to_string(user))
+
+    def loaded_user(self) -> Any:
+        """Return the user that came with the row of this session, or None."""
+        return None
 
     def get_cookie_age(self) -> int:
         """Return how long a cookie of the session that was saved may live, in seconds."""

@@ -105,7 +105,7 @@ class PresentedStore(OpenedStore):
     def _ask(self, key: SplitKey, content: Content) -> AbstractSession | None:
         """Return the row of that public id, whether or not the secret is right."""
         checked_at = now()
-        row = self._rows().filter(public_id=key.public_id).first()
+        row = self._first(key)
         # Its end may lag behind: a save within the lease has moved that of the cookie alone.
         lags = row is not None and row.expire_date == content.row_expire_date
         if row is None or not (row.is_active or lags):

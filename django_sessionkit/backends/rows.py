@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from django_sessionkit import registry
+from django_sessionkit import prepared, registry, users
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
@@ -57,6 +57,10 @@ class RowStore(BaseSessionStore):
             return None
         key = SplitKey.parse(self._session_key)
         return None if key is None else key.public_id
+
+    def loaded_user(self) -> Any:
+        row = self._current_row()
+        return None if row is None else row._state.fields_cache.get("user")
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractSession:
         """Return the row that represents the session as it is now.
@@ -183,7 +187,25 @@ class RowStore(BaseSessionStore):
 
     def _find(self, key: SplitKey) -> AbstractSession | None:
         """Return the active session of that public id, whether or not the secret is right."""
-        return self._rows().active().filter(public_id=key.public_id).first()
+        row = self._first(key)
+        # Not asked of the database: it would then think about the index on the end as well.
+        return row if row is not None and row.is_active else None
+
+    def _first(self, key: SplitKey) -> AbstractSession | None:
+        """Return the row of that public id, with its user where somebody will ask for that."""
+        rows = self._rows()
+        with_user = self.wants_user and users.are_plain(rows.db)
+
+        def build(at: Any) -> SessionQuerySet:
+            public_id = at("public_id", self.model._meta.get_field("public_id"))
+            found = rows.filter(public_id=public_id)
+            return found.select_related("user") if with_user else found
+
+        what = ("session", self.model, with_user)
+        row: AbstractSession | None = prepared.first(
+            what, build, {"public_id": key.public_id}, rows.db
+        )
+        return row
 
     def _decoded(self, row: AbstractSession) -> dict[str, Any]:
         """Return the data of a row that this store has found."""

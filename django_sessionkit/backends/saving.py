@@ -13,6 +13,7 @@ from typing import Any
 from django.db import OperationalError, connections, transaction
 from django.db.models import F
 
+from django_sessionkit import prepared
 from django_sessionkit.backends.tracked import TrackedStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.exceptions import SessionGone
@@ -69,9 +70,10 @@ class MergingStore(TrackedStore):
         obj = self._changed(base, data)
         obj.version = base.version + 1
         changes = self._changes(base, obj)
-        rows = self._rows().filter(pk=base.pk, version=base.version, secret_hash=base.secret_hash)
+        rows = self._rows()
+        was = {"id": base.pk, "version": base.version, "secret_hash": base.secret_hash}
         try:
-            if not rows.update(**changes):
+            if not prepared.update(rows, was, changes):
                 return False
         except OperationalError as error:
             if not lost_a_race(error, rows.db):

@@ -1,0 +1,183 @@
+"""Statements whose SQL Django writes once, and that are run many times.
+
+Most of what a query costs in Python is to build its SQL anew. Here the ORM builds it once for each
+database, with a ``Slot`` where a value goes; what remains to be done is to adapt the values, to run
+it, and to make instances of the columns that come back. Fields of any kind bring their own
+placeholders and converters, so nothing is assumed of a model. What cannot be prepared (a field that
+makes its SQL of the value) is asked through the ORM each time, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connections, transaction
+from django.db.models import Expression, Field, Model, QuerySet
+from django.db.models.sql import UpdateQuery
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    #: Returns what stands for the value of that name, which is one of that field.
+    At = Callable[[str, Field[Any, Any]], Any]
+
+#: Whether statements are prepared at all; the tests switch it off.
+is_on = True
+
+#: By what they are for, and by all that the ORM looks at when it writes SQL; None: ask the ORM.
+_statements: dict[Hashable, Any] = {}
+
+
+class Slot(Expression):
+    """Where the value of a field goes."""
+
+    def __init__(self, name: str, field: Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        return "%s", [self]
+
+
+class Statement:
+    """SQL, and how its parameters are made of values by name."""
+
+    def __init__(self, sql: str, params: Iterable[Any]) -> None:
+        self.sql = sql
+        self._params = list(params)
+        self._slots = [
+            (place, param.name, param.output_field)
+            for place, param in enumerate(self._params)
+            if isinstance(param, Slot)
+        ]
+
+    def bind(self, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
+        """Return the parameters."""
+        params = self._params.copy()
+        for place, name, field in self._slots:
+            params[place] = field.get_db_prep_save(values[name], connection)
+        return params
+
+
+class Select(Statement):
+    """One row of a model, perhaps with one that it refers to."""
+
+    def __init__(self, rows: QuerySet[Any], using: str) -> None:
+        compiler = rows.query.get_compiler(using)
+        super().__init__(*compiler.as_sql())
+        columns = [column for column, _, _ in compiler.select[: compiler.col_count]]
+        self._converters = [
+            (place, functions, expression)
+            for place, (functions, expression) in compiler.get_converters(columns).items()
+        ]
+        info = compiler.klass_info
+        self._main = _Maker(info, compiler)
+        self._related = [
+            (_Maker(one, compiler), one["field"]) for one in info.get("related_klass_infos", ())
+        ]
+
+    def first(self, values: Mapping[str, Any], using: str) -> Any:
+        """Return the first row, or None."""
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self.bind(values, connection))
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        if self._converters:
+            row = list(row)
+            for place, functions, expression in self._converters:
+                for convert in functions:
+                    row[place] = convert(row[place], expression, connection)
+        instance = self._main.make(using, row)
+        for maker, field in self._related:
+            if (related := maker.make(using, row)) is not None:
+                field.set_cached_value(instance, related)
+        return instance
+
+
+class _Maker:
+    """Makes instances of one model of some columns of a row."""
+
+    def __init__(self, info: Mapping[str, Any], compiler: Any) -> None:
+        self._model: type[Model] = info["model"]
+        names = {place: compiler.select[place][0].target.attname for place in info["select_fields"]}
+        # As from_db() wants them: in the order of the fields.
+        order = {field.attname: n for n, field in enumerate(self._model._meta.concrete_fields)}
+        places = sorted(names, key=lambda place: order[names[place]])
+        self._names = [names[place] for place in places]
+        self._pk = places[self._names.index(self._model._meta.pk.attname)]
+        in_one = places == [*range(places[0], places[-1] + 1)]
+        self._slice = slice(places[0], places[-1] + 1) if in_one else None
+        self._places = places
+
+    def make(self, using: str, row: Sequence[Any]) -> Model | None:
+        if row[self._pk] is None:
+            return None
+        values = row[self._slice] if self._slice else [row[place] for place in self._places]
+        return self._model.from_db(using, self._names, values)
+
+
+def first(
+    what: Hashable, build: Callable[[At], QuerySet[Any]], values: Mapping[str, Any], using: str
+) -> Any:
+    """Return the one row that ``build()`` asks for, or None.
+
+    ``build`` gets a function ``at(name, field)`` that returns what to put where the value of that
+    name goes. It is called once for each ``what`` and database.
+    """
+    key = ("first", what, *_circumstances(using))
+    if is_on and (statement := _prepared(key, lambda: Select(build(Slot), using))) is not None:
+        return statement.first(values, using)
+    return build(lambda name, field: values[name]).first()
+
+
+def update(rows: QuerySet[Any], was: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
+    """Set the columns ``changes`` of those of the rows whose fields are as ``was``.
+
+    Returns how many there were. The names are those of Django's ``filter()`` and ``update()``;
+    ``rows`` must be all rows of a model.
+    """
+    model: Any = rows.model
+    using = rows.db
+    has_expression = any(hasattr(value, "resolve_expression") for value in changes.values())
+    if not is_on or has_expression:
+        return rows.filter(**was).update(**changes)
+
+    def build() -> Statement:
+        field = model._meta.get_field
+        found = rows.filter(**{name: Slot(f"was {name}", field(name)) for name in was})
+        query: Any = found.query.chain(UpdateQuery)
+        query.add_update_values({name: Slot(name, field(name)) for name in changes})
+        query.annotations = {}
+        return Statement(*query.get_compiler(using).as_sql())
+
+    key: Hashable = ("update", model, tuple(was), tuple(changes), *_circumstances(using))
+    if (statement := _prepared(key, build)) is None:
+        return rows.filter(**was).update(**changes)
+    values = {f"was {name}": value for name, value in was.items()} | dict(changes)
+    connection = connections[using]
+    params = statement.bind(values, connection)
+    with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
+        cursor.execute(statement.sql, params)
+        return int(cursor.rowcount)
+
+
+def _prepared(key: Hashable, build: Callable[[], Statement | None]) -> Any:
+    try:
+        return _statements[key]
+    except KeyError:
+        pass
+    try:
+        statement = build()
+    except (TypeError, ValueError, AttributeError, NotImplementedError):
+        # A field that wants to see the value before it writes its SQL.
+        statement = None
+    return _statements.setdefault(key, statement)
+
+
+def _circumstances(using: str) -> tuple[Hashable, ...]:
+    """Return what else the SQL and the converters depend on."""
+    return using, connections[using].vendor, settings.USE_TZ, settings.TIME_ZONE

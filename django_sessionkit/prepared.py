@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connections, transaction
-from django.db.models import Expression, Field, Model, QuerySet
+from django.db.models import BinaryField, Expression, Field, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 
 if TYPE_CHECKING:
@@ -146,8 +146,10 @@ def update(rows: QuerySet[Any], was: Mapping[str, Any], changes: Mapping[str, An
     if not is_on or has_expression:
         return rows.filter(**was).update(**changes)
 
-    def build() -> Statement:
+    def build() -> Statement | None:
         field = model._meta.get_field
+        if any(_sees_values(field(name)) for name in (*was, *changes)):
+            return None
         found = rows.filter(**{name: Slot(f"was {name}", field(name)) for name in was})
         query: Any = found.query.chain(UpdateQuery)
         query.add_update_values({name: Slot(name, field(name)) for name in changes})
@@ -165,17 +167,22 @@ def update(rows: QuerySet[Any], was: Mapping[str, Any], changes: Mapping[str, An
         return int(cursor.rowcount)
 
 
+def _sees_values(field: Field[Any, Any]) -> bool:
+    """Whether the field makes its SQL of the value, as those of geometries do."""
+    cls = type(field)
+    # Django's own field for bytes does so as well, but for values that are no expressions.
+    return any(
+        getattr(cls, name, None) not in (None, getattr(BinaryField, name, None))
+        for name in ("get_placeholder", "get_placeholder_sql")
+    )
+
+
 def _prepared(key: Hashable, build: Callable[[], Statement | None]) -> Any:
     try:
         return _statements[key]
     except KeyError:
         pass
-    try:
-        statement = build()
-    except (TypeError, ValueError, AttributeError, NotImplementedError):
-        # A field that wants to see the value before it writes its SQL.
-        statement = None
-    return _statements.setdefault(key, statement)
+    return _statements.setdefault(key, build())
 
 
 def _circumstances(using: str) -> tuple[Hashable, ...]:

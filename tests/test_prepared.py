@@ -1,0 +1,143 @@
+"""Statements that are prepared do what the ORM does."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import CharField, F, Model
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_sessionkit import prepared, registry
+from django_sessionkit.models import Session
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def session() -> Session:
+    user = User.objects.create_user("alice", first_name="Älice")
+    return Session.objects.create(
+        user=user,
+        secret_hash=bytes(range(32)),
+        expire_date=timezone.now() + timedelta(days=1),
+        ip_address="2001:db8::1",
+        user_agent="é" * 10,
+        data="some data",
+    )
+
+
+def find(public_id: uuid.UUID, *, with_user: bool = False) -> Any:
+    def build(at: Any) -> Any:
+        rows = registry.sessions(Session).filter(
+            public_id=at("public_id", Session._meta.get_field("public_id"))
+        )
+        return rows.select_related("user") if with_user else rows
+
+    what = ("test", with_user)
+    return prepared.first(what, build, {"public_id": public_id}, "default")
+
+
+def columns(instance: Model) -> dict[str, Any]:
+    values = {name: value for name, value in vars(instance).items() if name != "_state"}
+    return {
+        name: bytes(value) if name == "secret_hash" else value for name, value in values.items()
+    }
+
+
+@pytest.mark.parametrize("zones", [True, False])
+def test_every_column_is_as_the_orm_reads_it(session: Session, zones: bool) -> None:
+    with override_settings(USE_TZ=zones):
+        expected = Session.objects.select_related("user").get()
+        for _ in range(2):
+            found = find(session.public_id, with_user=True)
+            assert columns(found) == columns(expected)
+            assert expected.user is not None
+            assert columns(found._state.fields_cache["user"]) == columns(expected.user)
+            assert (found._state.db, found._state.adding) == ("default", False)
+            assert "user" not in find(session.public_id)._state.fields_cache
+    assert find(uuid.uuid4()) is None
+
+
+def test_who_has_no_user_has_none(session: Session) -> None:
+    Session.objects.update(user=None)
+    found = find(session.public_id, with_user=True)
+    assert (found.user_id, found.user) == (None, None)
+    Session.objects.update(user=987654)
+    found = find(session.public_id, with_user=True)
+    assert found.user_id == 987654
+    with pytest.raises(User.DoesNotExist):
+        _ = found.user
+
+
+def test_an_update_writes_what_the_orm_writes(session: Session) -> None:
+    now = timezone.now()
+    changes = {"data": "other", "user_id": None, "ip_address": "192.0.2.1", "last_seen_at": now}
+    was = {"id": session.pk, "version": 1, "secret_hash": bytes(range(32))}
+    rows = registry.sessions(Session)
+    assert prepared.update(rows, was, changes) == 1
+    row = Session.objects.get()
+    assert {name: getattr(row, name) for name in changes} == changes
+    assert prepared.update(rows, {**was, "version": 2}, changes) == 0
+    # MySQL counts rows that stay as they are as well, for Django asks it to.
+    assert prepared.update(rows, was, changes) == 1
+
+
+def test_an_expression_is_left_to_the_orm(session: Session) -> None:
+    rows = registry.sessions(Session)
+    assert prepared.update(rows, {"id": session.pk}, {"version": F("version") + 5}) == 1
+    assert Session.objects.get().version == 6
+
+
+def test_the_sql_is_written_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any, *arguments: Any) -> None:
+        pytest.fail("It was written again.")
+
+    find(session.public_id)
+    prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "x"})
+    monkeypatch.setattr(connection.ops, "compiler", fail)
+    assert find(session.public_id) == session
+    assert prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "y"}) == 1
+
+
+def test_the_statements_are_seen_by_who_counts_queries(session: Session) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        find(session.public_id)
+        prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "x"})
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "UPDATE"]
+
+
+def test_an_error_breaks_the_transaction_as_with_the_orm(session: Session) -> None:
+    with pytest.raises(Exception, match=r"(?i)null|constraint"), transaction.atomic():
+        prepared.update(registry.sessions(Session), {"id": session.pk}, {"user_agent": None})
+    with transaction.atomic():
+        try:
+            prepared.update(registry.sessions(Session), {"id": session.pk}, {"user_agent": None})
+        except Exception:
+            assert connection.needs_rollback
+            transaction.set_rollback(True)
+
+
+def test_a_field_that_makes_its_sql_of_the_value_is_left_to_the_orm(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ShoutingField(CharField):  # type: ignore[type-arg]
+        def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+            return "UPPER(%s)" if value.islower() else "%s"
+
+        def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> Any:
+            return self.get_placeholder(value, compiler, connection), (value,)
+
+    monkeypatch.setattr(Session._meta.get_field("user_agent"), "__class__", ShoutingField)
+    rows = registry.sessions(Session)
+    for value, stored in (("small", "SMALL"), ("Large", "Large")):
+        # Another set of columns than in other tests: those have been prepared.
+        changes = {"user_agent": value, "created_at": timezone.now()}
+        assert prepared.update(rows, {"id": session.pk}, changes) == 1
+        assert Session.objects.get().user_agent == stored

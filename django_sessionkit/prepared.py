@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import BinaryField, Expression, Field, Model, QuerySet
-from django.db.models.sql import UpdateQuery
+from django.db.models.signals import post_save, pre_save
+from django.db.models.sql import InsertQuery, UpdateQuery
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -165,6 +166,60 @@ def update(rows: QuerySet[Any], was: Mapping[str, Any], changes: Mapping[str, An
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         cursor.execute(statement.sql, params)
         return int(cursor.rowcount)
+
+
+def insert(instance: Model, using: str) -> None:
+    """Insert the instance, as ``save(force_insert=True)`` does, and give it its primary key."""
+    model: Any = type(instance)
+    meta = model._meta
+    fields = [field for field in meta.local_concrete_fields if not field.primary_key]
+
+    def build() -> Statement | None:
+        connection = connections[using]
+        returned = getattr(meta, "db_returning_fields", ())
+        if (
+            any(map(_sees_values, fields))
+            or [field.name for field in returned] != [meta.pk.name]
+            or meta.parents
+            or not connection.features.can_return_columns_from_insert
+            or meta.pk.get_db_converters(connection)
+        ):
+            return None
+        stand_in: Any = _StandIn({field.attname: Slot(field.attname, field) for field in fields})
+        query: Any = InsertQuery(model)
+        query.insert_values(fields, [stand_in], raw=True)
+        compiler: Any = query.get_compiler(using)
+        compiler.returning_fields = list(returned)
+        ((sql, params),) = compiler.as_sql()
+        return Statement(sql, params)
+
+    is_heard = pre_save.has_listeners(model) or post_save.has_listeners(model)
+    key: Hashable = ("insert", model, *_circumstances(using))
+    if not is_on or not _is_plain(model) or is_heard or instance.pk is not None:
+        statement = None
+    else:
+        statement = _prepared(key, build)
+    if statement is None:
+        instance.save(force_insert=True, using=using)
+        return
+    values = {field.attname: field.pre_save(instance, add=True) for field in fields}
+    connection = connections[using]
+    params = statement.bind(values, connection)
+    with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
+        cursor.execute(statement.sql, params)
+        (instance.pk,) = cursor.fetchone()
+    instance._state.db, instance._state.adding = using, False
+
+
+def _is_plain(model: Any) -> bool:
+    return model.save is Model.save and model.save_base is Model.save_base
+
+
+class _StandIn:
+    """Has a slot in the place of each value."""
+
+    def __init__(self, slots: dict[str, Slot]) -> None:
+        vars(self).update(slots)
 
 
 def _sees_values(field: Field[Any, Any]) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import CharField, F, Model
+from django.db.models.signals import post_save
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -104,6 +105,45 @@ def test_the_sql_is_written_once(session: Session, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connection.ops, "compiler", fail)
     assert find(session.public_id) == session
     assert prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "y"}) == 1
+
+
+def test_an_insert_writes_what_the_orm_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def new() -> Session:
+        end = timezone.now() + timedelta(days=1)
+        return Session(
+            user_id=5, secret_hash=bytes(32), expire_date=end, data="é", ip_address="192.0.2.1"
+        )
+
+    prepared.insert(new(), "default")
+    by_orm = Session.save
+    monkeypatch.setattr(Session, "save", lambda *a, **k: pytest.fail("It was left to the ORM."))
+    monkeypatch.setattr(prepared, "_is_plain", lambda model: True)
+    session = new()
+    prepared.insert(session, "default")
+    assert session.pk is not None
+    assert (session._state.db, session._state.adding) == ("default", False)
+    assert columns(Session.objects.get(pk=session.pk)) == columns(session)
+    again = new()
+    again.public_id = session.public_id
+    with pytest.raises(IntegrityError), transaction.atomic():
+        prepared.insert(again, "default")
+    monkeypatch.setattr(Session, "save", by_orm)
+
+
+def test_an_insert_is_left_to_the_orm_where_somebody_listens() -> None:
+    heard: list[object] = []
+
+    def hear(instance: object, **kwargs: object) -> None:
+        heard.append(instance)
+
+    post_save.connect(hear, sender=Session)
+    try:
+        session = Session(secret_hash=bytes(32), expire_date=timezone.now())
+        prepared.insert(session, "default")
+    finally:
+        post_save.disconnect(hear, sender=Session)
+    assert heard == [session]
+    assert Session.objects.get() == session
 
 
 def test_the_statements_are_seen_by_who_counts_queries(session: Session) -> None:

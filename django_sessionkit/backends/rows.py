@@ -81,7 +81,7 @@ class RowStore(BaseSessionStore):
                 last_seen_at=now,
             )
         else:
-            obj = copy.copy(row)
+            obj = copy_of(row)
             if seen:
                 obj.last_seen_at = now
         for name, value in seen.items():
@@ -225,7 +225,7 @@ class RowStore(BaseSessionStore):
         nested = connections[using].in_atomic_block
         try:
             with transaction.atomic(using=using) if nested else nullcontext():
-                obj.save(force_insert=True, using=using)
+                prepared.insert(obj, using)
         except IntegrityError as error:
             if self._rows().filter(public_id=obj.public_id).exists():
                 raise CreateError("The session key is in use.") from error
@@ -249,6 +249,15 @@ class RowStore(BaseSessionStore):
             # If somebody saved in between, the true one is higher, and the next save merges.
             row.version += 1
         return True
+
+
+def copy_of(row: AbstractSession) -> AbstractSession:
+    """Return a copy of the row; copy.copy() would go through what pickle needs."""
+    copied = type(row).__new__(type(row))
+    vars(copied).update(vars(row))
+    copied._state = copy.copy(row._state)
+    copied._state.fields_cache = {}
+    return copied
 
 
 def retirement() -> timedelta:

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import caches
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from django_sessionkit.backends.copied import CopiedStore
 from django_sessionkit.backends.saving import MergingStore
@@ -43,9 +44,9 @@ logger = logging.getLogger("django_sessionkit")
 class SessionStore(CopiedStore, MergingStore):
     """A session in one row, read from a copy while that has its lease."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._copies = self._held()
+    @cached_property
+    def _copies(self) -> Copies:
+        return copies_in(self._cache, conf.lease)
 
     @property
     def cache_key(self) -> str | None:

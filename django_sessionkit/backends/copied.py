@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.cache import BaseCache, caches
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
+from django.utils.functional import cached_property
 
 from django_sessionkit.backends.encoded import EncodedStore
 from django_sessionkit.base_session import AbstractSession
@@ -30,9 +31,12 @@ class CopiedStore(EncodedStore):
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._alias: str = settings.SESSION_CACHE_ALIAS
-        self._cache: BaseCache = caches[self._alias]
         # The row was read where nothing may be put into the cache, within a transaction.
         self._owes_copy = False
+
+    @cached_property
+    def _cache(self) -> BaseCache:
+        return caches[self._alias]
 
     @classmethod
     def _held(cls) -> Copies | Data:

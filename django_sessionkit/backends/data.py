@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.core.cache import caches
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from django_sessionkit.backends.copied import CopiedStore
 from django_sessionkit.base_session import AbstractSession
@@ -37,9 +38,12 @@ class DataStore(CopiedStore):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        self._data = self._held()
         # The key belongs to data that a login has retired.
         self._is_superseded = False
+
+    @cached_property
+    def _data(self) -> Data:
+        return data_in(self._cache, conf.lease)
 
     @property
     def cache_key(self) -> str | None:

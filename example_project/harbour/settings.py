@@ -36,7 +36,8 @@ MIDDLEWARE = [
     "django_sessionkit.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Instead of "django.contrib.auth.middleware.AuthenticationMiddleware".
+    "django_sessionkit.authentication.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

@@ -110,7 +110,15 @@ ENGINES = {
 BASE = "contrib db"
 #: The path of each act, and what must come out.
 ACTS = {"GET": "/read", "modify": "/save", "anonymous": "/public", "login": "/in"}
-FLOORS = {"bare handler": "/bare", "session and user": "", "Redis GET": ""}
+FLOORS = {"bare handler": "/bare", "session and user": "", "UPDATE, commit": "", "Redis GET": ""}
+#: The ratios that --check allows: what was measured, and a margin that noise does not reach.
+LIMITS = {
+    "sessionkit db": {"GET": 0.70, "modify": 0.90, "login": 0.90},
+    "sessionkit cached_db": {"GET": 0.85, "modify": 1.10, "login": 0.95},
+    "sessionkit cache": {"GET": 0.90, "modify": 0.75, "login": 1.05},
+    "sessionkit signed_cookies": {"GET": 0.63, "modify": 0.52, "login": 1.00},
+    "sessionkit encrypted_cookies": {"GET": 0.65, "modify": 0.54, "login": 1.00},
+}
 
 
 def main() -> None:
@@ -118,6 +126,7 @@ def main() -> None:
     parser.add_argument("--database", required=True, metavar="URL")
     parser.add_argument("--redis", required=True, metavar="URL")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no other packages")
+    parser.add_argument("--check", action="store_true", help="fail where a ratio is too high")
     parser.add_argument("--only", nargs="+", choices=ENGINES, help="these, and contrib db")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -187,6 +196,22 @@ def compare(options: argparse.Namespace) -> None:
     for name in names:
         if costs[name]["bytes"]:
             print(f"{name:<32}{sum(costs[name]['bytes']):>7}")
+    if options.check:
+        check(taken)
+
+
+def check(taken: dict[str, dict[str, list[float]]]) -> None:
+    """Exit with a message where a ratio is higher than LIMITS allow."""
+    faults = []
+    for name, limits in LIMITS.items():
+        for act, limit in limits.items():
+            if name not in taken:
+                continue
+            ratio = statistics.median(taken[name][act]) / statistics.median(taken[BASE][act])
+            if ratio > limit:
+                faults.append(f"{name}, {act}: {ratio:.2f} is more than {limit:.2f}")
+    if faults:
+        sys.exit("\n" + "\n".join(faults))
 
 
 def spread(taken: list[float]) -> tuple[float, float, float]:
@@ -344,6 +369,14 @@ def serve(engine: Engine, options: argparse.Namespace) -> None:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT max(session_key) FROM django_session")
                 (key,) = cursor.fetchone()
+            if act == "UPDATE, commit":
+                update = "UPDATE django_session SET expire_date = now() WHERE session_key = %s"
+
+                def write() -> None:
+                    with connection.cursor() as cursor:
+                        cursor.execute(update, (key,))
+
+                return write
             sql = (
                 "SELECT * FROM django_session s, auth_user u WHERE u.id = %s AND s.session_key = %s"
             )

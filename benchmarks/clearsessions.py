@@ -18,10 +18,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import django
+import traffic
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
@@ -37,8 +38,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--expired", type=int, default=900_000)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument(
+        "--traffic", action="store_true", help="40 loads and 40 saves a second beside it"
+    )
     parser.add_argument("--run", choices=TABLES, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=TABLES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.serve:
+        configure(options.database, options.serve)
+        traffic.run()
+        return
     if options.run:
         configure(options.database, options.run)
         sys.stdout.write(json.dumps(clear(options.run)))
@@ -94,11 +103,49 @@ def compare(options: argparse.Namespace) -> None:
                 fill(which, options.rows, options.expired)
                 if not round_:
                     print_size(which, options.rows)
-                command = [sys.executable, __file__, "--run", which, "--database", tested(options)]
-                out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                command = [sys.executable, __file__, "--database", tested(options)]
+                beside = Beside([*command, "--serve", which]) if options.traffic else None
+                run = [*command, "--run", which]
+                out = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout
                 print_run(which, options.expired, json.loads(out))
+                if beside:
+                    beside.stop()
     finally:
         connection.creation.destroy_test_db(connection.settings_dict["NAME"], verbosity=0)
+
+
+class Beside:
+    """Requests in a process of their own, first for a while in quiet."""
+
+    QUIET = 6.0  # seconds
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        time.sleep(2)
+        self._ask("lap")  # warm
+        time.sleep(self.QUIET)
+        self._quiet = self._ask("lap")
+
+    def stop(self) -> None:
+        """Print what the requests took before and during the clean-up."""
+        busy = self._ask("stop")
+        self._process.communicate()
+        for act in ("load", "save"):
+            before, during = self._quiet[act], busy[act]
+            sys.stdout.write(
+                f"        {act}s: p99 {before['p99']:.1f} ms, {during['p99']:.1f} beside it "
+                f"({during['p99'] / before['p99']:.2f}), the longest {during['max']:.0f} ms, "
+                f"of {during['count']:.0f}; {busy['failed']} of all failed\n"
+            )
+        sys.stdout.flush()
+
+    def _ask(self, what: str) -> Any:
+        stdin, stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        stdin.write(f"{what}\n")
+        stdin.flush()
+        return json.loads(stdout.readline())
 
 
 def tested(options: argparse.Namespace) -> str:

@@ -41,9 +41,18 @@ class Sentinel(RedisServer):
     def _arguments(self, options: dict[str, str]) -> list[str]:
         return [str(self.directory / "sentinel.conf"), "--sentinel"]
 
-    def primary_address(self) -> tuple[str, int]:
-        host, port = self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-        return host.decode(), int(port)
+    def primary_address(self) -> tuple[str, int] | None:
+        """Return where the primary is, as clients ask for it; None while that is in doubt.
+
+        Not by GET-MASTER-ADDR-BY-NAME: in a failover that tells of the new one while MASTER, which
+        redis-py asks, still has the old. A client would take that for the primary once it is back,
+        with no data in it.
+        """
+        told = self.ask("SENTINEL", "MASTER", SERVICE)
+        state = dict(zip(told[::2], told[1::2], strict=True))
+        if state[b"flags"] != b"master":
+            return None
+        return state[b"ip"].decode(), int(state[b"port"])
 
     def is_ready(self, replica_count: int) -> bool:
         """Whether it sees enough sentinels, and replicas of which one could take over."""
@@ -81,6 +90,15 @@ class Sentinels:
         replica_count = len(self.servers) - 1
         for each in self.sentinels:
             wait_until(partial(each.is_ready, replica_count), "the sentinel is ready")
+        # A replica that says that it is linked may not be sent anything yet: the primary waits for
+        # its first word, which comes once a second, and keeps all writes back until then.
+        wait_until(partial(self._has_replicated, replica_count), "the replicas follow")
+
+    def _has_replicated(self, replica_count: int) -> bool:
+        # In one connection: WAIT waits for the writes of its own.
+        with self.primary.client() as client:
+            client.set("replicated", 1, ex=1)
+            return bool(client.wait(replica_count, 500) == replica_count)
 
     def kill_primary(self) -> RedisServer:
         """Kill the primary and return it."""
@@ -101,6 +119,9 @@ class Sentinels:
         for server in self.servers:
             is_another = server is not self.primary and server.is_running
             if is_another and addresses == {server.address} and server.ask("ROLE")[0] == b"master":
+                # Else it would be a primary without data when it is back, for as long as the
+                # sentinels need to see that.
+                self.primary.options["replicaof"] = f"{HOST} {server.port}"
                 self.primary = server
                 return True
         return False

@@ -65,9 +65,9 @@ class FailOver:
         In between an older number may have been found: a copy that was behind when its server
         took over is believed until its lease ends.
         """
-        assert self.traffic.losses == []
+        assert self.traffic.losses == [], self.traffic.losses
         for person in self.traffic.people:
             person.stale.clear()
             person.look()
             assert person.answers[-1].status == 200
-        assert self.traffic.stale == []
+        assert self.traffic.stale == [], self.traffic.stale

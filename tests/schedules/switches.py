@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
-from django_sessionkit import ending
+from django_sessionkit import ending, prepared
 from django_sessionkit.backends import rows
 from django_sessionkit.base_session import SessionQuerySet
 from django_sessionkit.conf import conf
@@ -62,4 +62,14 @@ def written_without(condition: str) -> Switch:
     def all_rows(self: rows.RowStore) -> SessionQuerySet:
         return Careless(self.model)
 
-    return instead(rows.RowStore, "_rows", all_rows)
+    real = prepared.update
+
+    def update(rows: Any, was: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
+        return real(rows, {name: was[name] for name in was if name != condition}, changes)
+
+    @contextmanager
+    def switch() -> Iterator[None]:
+        with instead(rows.RowStore, "_rows", all_rows)(), instead(prepared, "update", update)():
+            yield
+
+    return switch

@@ -22,7 +22,7 @@ from django_sessionkit.signals import SessionEndReason, session_ended
 from tests.app import views
 from tests.app.models import Member
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine
+from tests.engines import Engine, with_keys_that_stay
 from tests.interleaving import elsewhere
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
@@ -279,7 +279,10 @@ def test_a_deletion_that_is_rolled_back_ends_nothing(alice: User) -> None:
 @pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite lets nobody write while a transaction writes"
 )
-def test_a_session_of_a_user_whose_deletion_is_not_yet_committed_goes_on(alice: User) -> None:
+@with_keys_that_stay  # without a lease, reading writes, and would wait for the deletion
+def test_a_session_of_a_user_whose_deletion_is_not_yet_committed_goes_on(
+    alice: User, engine: Engine
+) -> None:
     browser = sign_in()
     key = browser.session_key
     with transaction.atomic():

@@ -97,7 +97,8 @@ class Sentinels:
     def _has_replicated(self, replica_count: int) -> bool:
         # In one connection: WAIT waits for the writes of its own.
         with self.primary.client() as client:
-            client.set("replicated", 1, ex=1)
+            client.set("replicated", 1)
+            client.delete("replicated")  # so that tests find an empty server
             return bool(client.wait(replica_count, 500) == replica_count)
 
     def kill_primary(self) -> RedisServer:

@@ -127,6 +127,9 @@ def main() -> None:
     parser.add_argument("--redis", required=True, metavar="URL")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no other packages")
     parser.add_argument("--check", action="store_true", help="fail where a ratio is too high")
+    parser.add_argument(
+        "--prepare", action="store_true", help="let PostgreSQL keep plans (server_side_binding)"
+    )
     parser.add_argument("--only", nargs="+", choices=ENGINES, help="these, and contrib db")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -146,6 +149,8 @@ def compare(options: argparse.Namespace) -> None:
     if options.only:
         names = [BASE, *(name for name in options.only if name != BASE)]
     arguments = [f"--database={options.database}", f"--redis={options.redis}"]
+    if options.prepare:
+        arguments.append("--prepare")
     workers = {
         name: subprocess.Popen(
             [sys.executable, __file__, *arguments, f"--engine={name}"],
@@ -425,6 +430,10 @@ def configure(engine: Engine, options: argparse.Namespace) -> None:
                 "HOST": parts.hostname or "",
                 "PORT": parts.port or "",
                 "CONN_MAX_AGE": None,
+                # psycopg's default threshold, which Django switches off.
+                "OPTIONS": {"server_side_binding": True, "prepare_threshold": 5}
+                if options.prepare
+                else {},
             }
         },
         CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": options.redis}},

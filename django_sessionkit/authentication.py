@@ -28,11 +28,14 @@ class AuthenticationMiddleware(DjangoMiddleware):
     """Put the user on the request, without a query of its own where the session brings it."""
 
     def process_request(self, request: HttpRequest) -> None:
-        super().process_request(request)
-        if isinstance(request.session, BaseSessionStore):
-            request.session.wants_user = True
-            request.user = SimpleLazyObject(lambda: _cached(request))  # type: ignore[assignment]
-            request.auser = partial(_acached, request)
+        session = getattr(request, "session", None)
+        if not isinstance(session, BaseSessionStore):
+            # It says so where there is none.
+            super().process_request(request)
+            return
+        session.wants_user = True
+        request.user = SimpleLazyObject(lambda: _cached(request))  # type: ignore[assignment]
+        request.auser = partial(_acached, request)
 
 
 def get_user(request: Any) -> Any:

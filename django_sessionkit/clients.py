@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ else:
 MAX_USER_AGENT: Final = 512  # characters; the width of the column
 MAX_LABEL: Final = 80  # characters; one line of a table
 CACHED_DEVICES: Final = 1000  # user agents; at most 1.3 MB
+MAX_ENTRY: Final = 255  # characters; an address with port, zone and white space is shorter
+CACHED_ENTRIES: Final = 1000  # addresses; at most 0.5 MB
 
 _CONTROL_CHARACTERS: Final = dict.fromkeys([*range(0x20), 0x7F])
 
@@ -124,7 +126,15 @@ def _parse(entry: object) -> IPv4Address | IPv6Address | None:
     A port and an IPv6 zone (which means something on one machine only) are dropped; an
     IPv4-mapped IPv6 address is the IPv4 address that it stands for.
     """
-    match = _ENTRY.fullmatch(entry.strip(" \t")) if isinstance(entry, str) else None
+    if not isinstance(entry, str) or len(entry) > MAX_ENTRY:
+        return None
+    return _parse_text(entry.strip(" \t"))
+
+
+@lru_cache(CACHED_ENTRIES)
+def _parse_text(entry: str) -> IPv4Address | IPv6Address | None:
+    """See _parse(). Clients come again, and to parse an address takes as long as a signature."""
+    match = _ENTRY.fullmatch(entry)
     if match is None:
         return None
     try:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import CharField, F, Model
-from django.db.models.signals import post_save
+from django.db.models.signals import ModelSignal, post_init, post_save, pre_init
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -66,6 +67,65 @@ def test_every_column_is_as_the_orm_reads_it(session: Session, zones: bool) -> N
     assert find(uuid.uuid4()) is None
 
 
+@pytest.mark.parametrize("signal", [pre_init, post_init])
+def test_who_listens_to_instances_being_made_hears_of_them(
+    session: Session, signal: ModelSignal
+) -> None:
+    heard: list[object] = []
+
+    def hear(sender: object, **kwargs: object) -> None:
+        heard.append(sender)
+
+    find(session.public_id, with_user=True)
+    signal.connect(hear)
+    try:
+        found = find(session.public_id, with_user=True)
+    finally:
+        signal.disconnect(hear)
+    assert heard == [Session, User]
+    assert found == session
+
+
+@pytest.mark.parametrize("name", ["__init__", "__setattr__", "from_db"])
+def test_a_model_that_is_made_in_a_way_of_its_own_is_made_so(name: str) -> None:
+    made: list[str] = []
+
+    class Mixin:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            made.append("__init__")
+            super().__init__(*args, **kwargs)
+
+        def __setattr__(self, attribute: str, value: Any) -> None:
+            made.append("__setattr__")
+            super().__setattr__(attribute, value)
+
+        @classmethod
+        def from_db(cls, *args: Any, **kwargs: Any) -> Any:
+            made.append("from_db")
+            return super().from_db(*args, **kwargs)  # type: ignore[misc]
+
+    for other in ("__init__", "__setattr__", "from_db"):
+        if other != name:
+            delattr(Mixin, other)
+
+    class Own(Mixin, AbstractBaseUser):
+        class Meta:
+            app_label = f"own_{name.strip('_')}"
+
+    names = tuple(field.attname for field in Own._meta.concrete_fields)
+    prepared.make(Own, "default", names, [1, "password", None])
+    assert set(made) == {name}
+
+
+def test_what_was_not_asked_for_is_deferred(session: Session) -> None:
+    names = ("id", "public_id")
+    made = prepared.make(Session, "default", names, [session.pk, session.public_id])
+    assert made.get_deferred_fields() == {
+        field.attname for field in Session._meta.concrete_fields if field.attname not in names
+    }
+    assert made.data == "some data"
+
+
 def test_who_has_no_user_has_none(session: Session) -> None:
     Session.objects.update(user=None)
     found = find(session.public_id, with_user=True)
@@ -81,18 +141,25 @@ def test_an_update_writes_what_the_orm_writes(session: Session) -> None:
     now = timezone.now()
     changes = {"data": "other", "user_id": None, "ip_address": "192.0.2.1", "last_seen_at": now}
     was = {"id": session.pk, "version": 1, "secret_hash": bytes(range(32))}
-    rows = registry.sessions(Session)
-    assert prepared.update(rows, was, changes) == 1
+    assert prepared.update(Session, was, changes, "default") == 1
     row = Session.objects.get()
     assert {name: getattr(row, name) for name in changes} == changes
-    assert prepared.update(rows, {**was, "version": 2}, changes) == 0
+    assert prepared.update(Session, {**was, "version": 2}, changes, "default") == 0
     # MySQL counts rows that stay as they are as well, for Django asks it to.
-    assert prepared.update(rows, was, changes) == 1
+    assert prepared.update(Session, was, changes, "default") == 1
+
+
+def test_a_condition_may_have_a_lookup(session: Session) -> None:
+    moment = session.last_seen_at
+    for was, count in ((moment - timedelta(seconds=1), 0), (moment, 1)):
+        conditions = {"id": session.pk, "last_seen_at__lte": was}
+        assert prepared.update(Session, conditions, {"data": "x"}, "default") == count
 
 
 def test_an_expression_is_left_to_the_orm(session: Session) -> None:
-    rows = registry.sessions(Session)
-    assert prepared.update(rows, {"id": session.pk}, {"version": F("version") + 5}) == 1
+    assert (
+        prepared.update(Session, {"id": session.pk}, {"version": F("version") + 5}, "default") == 1
+    )
     assert Session.objects.get().version == 6
 
 
@@ -101,10 +168,10 @@ def test_the_sql_is_written_once(session: Session, monkeypatch: pytest.MonkeyPat
         pytest.fail("It was written again.")
 
     find(session.public_id)
-    prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "x"})
+    prepared.update(Session, {"id": session.pk}, {"data": "x"}, "default")
     monkeypatch.setattr(connection.ops, "compiler", fail)
     assert find(session.public_id) == session
-    assert prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "y"}) == 1
+    assert prepared.update(Session, {"id": session.pk}, {"data": "y"}, "default") == 1
 
 
 def test_an_insert_writes_what_the_orm_writes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,16 +216,16 @@ def test_an_insert_is_left_to_the_orm_where_somebody_listens() -> None:
 def test_the_statements_are_seen_by_who_counts_queries(session: Session) -> None:
     with CaptureQueriesContext(connection) as queries:
         find(session.public_id)
-        prepared.update(registry.sessions(Session), {"id": session.pk}, {"data": "x"})
+        prepared.update(Session, {"id": session.pk}, {"data": "x"}, "default")
     assert [query["sql"].split()[0] for query in queries] == ["SELECT", "UPDATE"]
 
 
 def test_an_error_breaks_the_transaction_as_with_the_orm(session: Session) -> None:
     with pytest.raises(Exception, match=r"(?i)null|constraint"), transaction.atomic():
-        prepared.update(registry.sessions(Session), {"id": session.pk}, {"user_agent": None})
+        prepared.update(Session, {"id": session.pk}, {"user_agent": None}, "default")
     with transaction.atomic():
         try:
-            prepared.update(registry.sessions(Session), {"id": session.pk}, {"user_agent": None})
+            prepared.update(Session, {"id": session.pk}, {"user_agent": None}, "default")
         except Exception:
             assert connection.needs_rollback
             transaction.set_rollback(True)
@@ -175,9 +242,8 @@ def test_a_field_that_makes_its_sql_of_the_value_is_left_to_the_orm(
             return self.get_placeholder(value, compiler, connection), (value,)
 
     monkeypatch.setattr(Session._meta.get_field("user_agent"), "__class__", ShoutingField)
-    rows = registry.sessions(Session)
     for value, stored in (("small", "SMALL"), ("Large", "Large")):
         # Another set of columns than in other tests: those have been prepared.
         changes = {"user_agent": value, "created_at": timezone.now()}
-        assert prepared.update(rows, {"id": session.pk}, changes) == 1
+        assert prepared.update(Session, {"id": session.pk}, changes, "default") == 1
         assert Session.objects.get().user_agent == stored

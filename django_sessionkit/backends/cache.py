@@ -75,7 +75,7 @@ class SessionStore(DataStore, ApartStore):
 
     def _sign_in(self, obj: AbstractSession, data: dict[str, Any]) -> None:
         """Insert the row; if that is taken back, the visitor's session goes on."""
-        using = self._rows().db
+        using = self._using
         self._insert_row(obj)
         self._awaits_commit = in_transaction(using)
         after_commit(partial(self._retire, data), using)
@@ -119,7 +119,7 @@ class SessionStore(DataStore, ApartStore):
         if base is None or base.entry is None:
             raise SessionGone("The session has ended.")
         is_first_login = is_visitors(base) and AUTH_USER_ID in data
-        if self._awaits_commit and not in_transaction(self._rows().db):
+        if self._awaits_commit and not in_transaction(self._using):
             # It did not come: the row was taken back, and the login is saved once more.
             self._awaits_commit = False
             if not self._this(base).exists():
@@ -179,7 +179,7 @@ class SessionStore(DataStore, ApartStore):
         old = bytes(row.secret_hash)
         if not super()._replace_secret(row, new):
             return False
-        after_commit(partial(self._rekey_if_reached, row, old), self._rows().db)
+        after_commit(partial(self._rekey_if_reached, row, old), self._using)
         return True
 
     def _rekey_if_reached(self, row: AbstractSession, old: bytes) -> None:

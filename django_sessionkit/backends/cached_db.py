@@ -120,7 +120,7 @@ class SessionStore(CopiedStore, MergingStore):
         if not super()._replace_secret(row, new):
             return False
         # What else was saved meanwhile is not known here, so there is nothing to put instead.
-        Recall([row.public_id], type(self)).schedule(self._rows().db)
+        Recall([row.public_id], type(self)).schedule(self._using)
         return True
 
     def _copy_of(self, row: AbstractSession, data: dict[str, Any]) -> bytes:

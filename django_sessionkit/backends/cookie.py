@@ -112,7 +112,7 @@ class CookieStore(RenewingStore):
         if base.entry.is_visitors or key is None:
             self._save_as(obj, data)
             return
-        obj.secret_hash, using = key.secret_hash, self._rows().db
+        obj.secret_hash, using = key.secret_hash, self._using
         if self._awaits_commit and not in_transaction(using):
             self._awaits_commit = False
             if not self._this(base).exists():
@@ -145,7 +145,7 @@ class CookieStore(RenewingStore):
         base = self._current_row()
         if base is not None:
             base = self._ask_again(base)
-        if self._taken_back is not None and not in_transaction(self._rows().db):
+        if self._taken_back is not None and not in_transaction(self._using):
             base = base and self._taken_back
         if base is not None:
             base = self._whole(base)
@@ -172,7 +172,7 @@ class CookieStore(RenewingStore):
 
     def _save_as(self, obj: AbstractSession, data: dict[str, Any]) -> None:
         """Save a session that has no row; give it one if somebody has signed in."""
-        is_new, using = AUTH_USER_ID in data, self._rows().db
+        is_new, using = AUTH_USER_ID in data, self._using
         is_open = in_transaction(using)
         self._checked_at = now() if is_new and not is_open else 0
         content = self._content_of(obj, data, obj.expire_date)

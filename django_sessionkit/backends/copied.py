@@ -86,7 +86,7 @@ class CopiedStore(EncodedStore):
         if self._has_row_lease_run_out():
             super().renew_lease()
         key = SplitKey.parse(self.session_key)
-        if self._owes_copy and key is not None and not in_transaction(self._rows().db):
+        if self._owes_copy and key is not None and not in_transaction(self._using):
             try:
                 self._find(key)
             except (CacheUnreachable, DatabaseError):
@@ -95,7 +95,7 @@ class CopiedStore(EncodedStore):
 
     def _may_believe(self, key: SplitKey) -> bool:
         """Whether the cache is believed: not by a transaction that has changed the row itself."""
-        return bool(conf.lease) and not is_touched(key.public_id, self._rows().db)
+        return bool(conf.lease) and not is_touched(key.public_id, self._using)
 
     def _may_fill(self) -> bool:
         """Whether what was read may be put into the cache.
@@ -103,7 +103,7 @@ class CopiedStore(EncodedStore):
         Not within a transaction: its snapshot may be older than the ticket, and what it has
         written may be taken back.
         """
-        return bool(conf.lease) and not in_transaction(self._rows().db)
+        return bool(conf.lease) and not in_transaction(self._using)
 
     def _put(self, entry: Entry, row: AbstractSession) -> AbstractSession:
         """Return the row with the entry that it was made from, or that is of it.

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.signing import JSONSerializer
 
+from django_sessionkit import prepared
 from django_sessionkit.backends.tracked import TrackedStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.exceptions import BadEntry
@@ -35,8 +36,8 @@ class EncodedStore(TrackedStore):
     def _deferred(self, values: dict[str, Any]) -> AbstractSession:
         """Return a row of which no more is known; the rest is read when it is asked for."""
         # In the model's own order: a project may have defined some of them anew.
-        names = [f.attname for f in self.model._meta.concrete_fields if f.attname in values]
-        return self.model.from_db(self._rows().db, names, [values[name] for name in names])
+        names = tuple(f.attname for f in self.model._meta.concrete_fields if f.attname in values)
+        return prepared.make(self.model, self._using, names, [values[name] for name in names])
 
     def _from_bytes(self, raw: bytes) -> dict[str, Any]:
         """Return the data that were written down.

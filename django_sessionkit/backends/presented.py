@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_sessionkit.backends.apart import tolerance
 from django_sessionkit.backends.contents import Content
 from django_sessionkit.backends.opened import OpenedStore
-from django_sessionkit.base_session import AbstractSession, SessionQuerySet
+from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import in_transaction
@@ -116,7 +116,7 @@ class PresentedStore(OpenedStore):
             logger.warning("The data of session %s are not those of its user.", key)
             return None
         self._was_asked = True
-        if in_transaction(self._rows().db):
+        if in_transaction(self._using):
             self._owes_check = bool(conf.lease)
         else:
             self._checked_at = checked_at
@@ -139,7 +139,7 @@ class PresentedStore(OpenedStore):
         None if the session has ended meanwhile.
         """
         key = self._held_key()
-        if not self._owes_check or key is None or in_transaction(self._rows().db):
+        if not self._owes_check or key is None or in_transaction(self._using):
             return row
         found = self._find(key)
         if found is None or not key.proves(found.secret_hash):
@@ -147,9 +147,9 @@ class PresentedStore(OpenedStore):
         self._row = found
         return found
 
-    def _this(self, row: AbstractSession) -> SessionQuerySet:
+    def _identity(self, row: AbstractSession) -> dict[str, Any]:
         # Clients can read what a cookie holds, so the primary key is not in there.
-        return self._rows().filter(public_id=row.public_id, secret_hash=row.secret_hash)
+        return {"public_id": row.public_id, "secret_hash": row.secret_hash}
 
 
 def now() -> int:

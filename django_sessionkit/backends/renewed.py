@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Q
@@ -74,10 +75,11 @@ class RenewingStore(PresentedStore):
     def _seen_at(self, moment: datetime) -> datetime:
         return moment_of(self._checked_at) if self._checked_at else moment
 
-    def _is_due(self, moment: datetime) -> Q:
+    def _write_if_due(self, row: AbstractSession, now: datetime, changes: dict[str, Any]) -> int:
         if (known := self._last_known_seen) is None:
-            return super()._is_due(moment)
-        return Q(last_seen_at=known) | Q(last_seen_at__lte=moment - _overlap())
+            return super()._write_if_due(row, now, changes)
+        is_due = Q(last_seen_at=known) | Q(last_seen_at__lte=now - _overlap())
+        return self._this(row).filter(is_due).update(**changes)
 
     def _has_row_lease_run_out(self) -> bool:
         row, known = self._current_row(), self._last_known_seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import uuid
 from contextlib import nullcontext
@@ -11,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError
-from django.db import DatabaseError, IntegrityError, connections, transaction
-from django.db.models import F, Q
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db.models import F
+from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import cached_property
 
@@ -108,28 +108,38 @@ class RowStore(BaseSessionStore):
     def _renew(self, row: AbstractSession) -> bool:
         """Move ``last_seen_at`` of the row; return whether it was there and due."""
         now = timezone.now()
-        rows = self._this(row).filter(self._is_due(now))
+        changes = {"last_seen_at": self._seen_at(now), **self._renewed(row)}
         try:
-            return bool(rows.update(last_seen_at=self._seen_at(now), **self._renewed(row)))
+            return bool(self._write_if_due(row, now, changes))
         except DatabaseError:
             # The response is ready; that it was asked for is not worth losing it.
             logger.warning("Could not renew the lease of session %s", row, exc_info=True)
             return False
 
-    def _is_due(self, now: datetime) -> Q:
-        """Return which rows may be renewed, of those that have the key."""
-        return Q(last_seen_at__lte=now - _lease())
+    def _write_if_due(self, row: AbstractSession, now: datetime, changes: dict[str, Any]) -> int:
+        """Write the columns of a renewal; return 0 if the row is gone, or not to be renewed now."""
+        was = {**self._identity(row), "last_seen_at__lte": now - _lease()}
+        return prepared.update(self.model, was, changes, self._using)
 
     def _seen_at(self, now: datetime) -> datetime:
         """Return what a renewal writes down as the time last seen."""
         return now
 
+    @property
+    def _using(self) -> str:
+        """The database of the rows; a router may choose it anew each time."""
+        return router.db_for_write(self.model)
+
     def _rows(self) -> SessionQuerySet:
         return registry.sessions(self.model)
 
+    def _identity(self, row: AbstractSession) -> dict[str, Any]:
+        """Return what ``filter()`` finds ``row`` by, as long as it has its secret."""
+        return {"id": row.pk, "secret_hash": row.secret_hash}
+
     def _this(self, row: AbstractSession) -> SessionQuerySet:
         """Return the rows that are ``row`` and have its secret still: one, or none."""
-        return self._rows().filter(pk=row.pk, secret_hash=row.secret_hash)
+        return self._rows().filter(**self._identity(row))
 
     def _changes(self, base: AbstractSession, obj: AbstractSession) -> dict[str, Any]:
         """Return the columns by which ``obj`` differs from ``base``, with their values.
@@ -193,17 +203,17 @@ class RowStore(BaseSessionStore):
 
     def _first(self, key: SplitKey) -> AbstractSession | None:
         """Return the row of that public id, with its user where somebody will ask for that."""
-        rows = self._rows()
-        with_user = self.wants_user and users.are_plain(rows.db)
+        using = self._using
+        with_user = self.wants_user and users.are_plain(using)
 
         def build(at: Any) -> SessionQuerySet:
             public_id = at("public_id", self.model._meta.get_field("public_id"))
-            found = rows.filter(public_id=public_id)
+            found = self._rows().using(using).filter(public_id=public_id)
             return found.select_related("user") if with_user else found
 
         what = ("session", self.model, with_user)
         row: AbstractSession | None = prepared.first(
-            what, build, {"public_id": key.public_id}, rows.db
+            what, build, {"public_id": key.public_id}, using
         )
         return row
 
@@ -220,7 +230,7 @@ class RowStore(BaseSessionStore):
         self._remember(obj)
 
     def _insert_row(self, obj: AbstractSession) -> None:
-        using = self._rows().db
+        using = self._using
         # On its own an INSERT needs no transaction; inside one, a savepoint keeps that usable.
         nested = connections[using].in_atomic_block
         try:
@@ -242,7 +252,7 @@ class RowStore(BaseSessionStore):
             version=F("version") + 1,
             last_seen_at=timezone.now(),
         )
-        if not again_after_races(change, rows.db):
+        if not again_after_races(change, self._using):
             return False
         row.secret_hash = new.secret_hash
         if "version" in row.__dict__:
@@ -255,8 +265,8 @@ def copy_of(row: AbstractSession) -> AbstractSession:
     """Return a copy of the row; copy.copy() would go through what pickle needs."""
     copied = type(row).__new__(type(row))
     vars(copied).update(vars(row))
-    copied._state = copy.copy(row._state)
-    copied._state.fields_cache = {}
+    copied._state = ModelState()
+    vars(copied._state).update(vars(row._state), fields_cache={})
     return copied
 
 

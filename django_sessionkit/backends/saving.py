@@ -47,7 +47,7 @@ class MergingStore(TrackedStore):
                 break  # The snapshot of a transaction hides what the UPDATE has met.
             data, base = self._merge(base, data, theirs), theirs
         locked = partial(self._update_locked, data, base)
-        return self._adopt(again_after_races(locked, self._rows().db))
+        return self._adopt(again_after_races(locked, self._using))
 
     def _update_locked(self, data: dict[str, Any], base: AbstractSession) -> dict[str, Any]:
         """Merge and write under a lock of the row; return what was written.
@@ -69,21 +69,20 @@ class MergingStore(TrackedStore):
         """Write ``data`` over the version ``base``; return False if that is not the latest."""
         obj = self._changed(base, data)
         obj.version = base.version + 1
-        changes = self._changes(base, obj)
-        rows = self._rows()
-        was = {"id": base.pk, "version": base.version, "secret_hash": base.secret_hash}
+        changes, using = self._changes(base, obj), self._using
+        was = {**self._identity(base), "version": base.version}
         try:
-            if not prepared.update(rows, was, changes):
+            if not prepared.update(self.model, was, changes, using):
                 return False
         except OperationalError as error:
-            if not lost_a_race(error, rows.db):
+            if not lost_a_race(error, using):
                 raise
             return False
         self._row = obj
-        self._has_written(obj, data, rows.db)
-        if connections[rows.db].in_atomic_block:
+        self._has_written(obj, data, using)
+        if connections[using].in_atomic_block:
             self._before_transaction = self._before_transaction or base
-            transaction.on_commit(self._settle, using=rows.db)
+            transaction.on_commit(self._settle, using=using)
         return True
 
     def _has_written(self, row: AbstractSession, data: dict[str, Any], using: str) -> None:

@@ -26,7 +26,8 @@ class Script:
     def run(self, client: Any, keys: list[str], arguments: list[bytes | int]) -> Any:
         """Run it on the server that holds the keys."""
         try:
-            return client.evalsha(self.sha, len(keys), *keys, *arguments)
+            # What evalsha() does, but for its look at deprecated arguments, a tenth of the call.
+            return client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return client.eval(self.source, len(keys), *keys, *arguments)
 

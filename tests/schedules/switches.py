@@ -55,7 +55,7 @@ def written_without(condition: str) -> Switch:
 
     class Careless(SessionQuerySet):
         def filter(self, *args: Any, **kwargs: Any) -> Any:
-            if "pk" in kwargs:
+            if "id" in kwargs:
                 kwargs.pop(condition, None)
             return super().filter(*args, **kwargs)
 
@@ -64,8 +64,9 @@ def written_without(condition: str) -> Switch:
 
     real = prepared.update
 
-    def update(rows: Any, was: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
-        return real(rows, {name: was[name] for name in was if name != condition}, changes)
+    def update(model: Any, was: Mapping[str, Any], changes: Mapping[str, Any], using: str) -> int:
+        kept = {name: value for name, value in was.items() if name != condition}
+        return real(model, kept, changes, using)
 
     @contextmanager
     def switch() -> Iterator[None]:

@@ -19,7 +19,7 @@ from tests.redis_sentinels import SERVICE, Sentinels
 from tests.redis_servers import RedisServer
 
 BACKEND = "django_redis.cache.RedisCache"
-TIMEOUTS = {"SOCKET_TIMEOUT": 0.2, "SOCKET_CONNECT_TIMEOUT": 0.2}
+TIMEOUTS = {"SOCKET_TIMEOUT": 0.4, "SOCKET_CONNECT_TIMEOUT": 0.4}
 
 
 def single_cache(server: RedisServer, **options: Any) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def sentinel_cache(sentinels: Sentinels, **options: Any) -> dict[str, Any]:
             "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
             "SENTINELS": sentinels.addresses,
             "SENTINEL_KWARGS": {
-                "socket_timeout": 0.2,
-                "socket_connect_timeout": 0.2,
+                "socket_timeout": 0.4,
+                "socket_connect_timeout": 0.4,
                 "retry": Retry(NoBackoff(), 0),
             },
             **TIMEOUTS,

@@ -73,7 +73,7 @@ def test_the_newest_sessions_come_first_whatever_the_url_asks_for(
     assert ids == list(Session.objects.order_by("-id").values_list("id", flat=True))
     orders = [q["sql"].partition("ORDER BY")[2] for q in queries if "ORDER BY" in q["sql"]]
     order = [order for order in orders if "sessionkit" in order][-1]
-    assert re.sub(r"[`\"]", "", order).split() == ["sessionkit_session.id", "DESC"]
+    assert re.sub(r"[`\"]", "", order).split()[:3] == ["sessionkit_session.id", "DESC", "LIMIT"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_no_url_probes_a_field(guard: Client, field: str) -> None:
             response = guard.get(f"{LIST}?{query}")
         assert response.status_code == 400, query
         # Refused before anything was asked: nor can the time that it takes tell.
-        assert not [q for q in asked if "COUNT" in q["sql"]]
+        assert not [q for q in asked if re.search(r"LIMIT 101|WHERE .*username", q["sql"])]
 
 
 @pytest.mark.parametrize("lookup", ["created_at__gte__gte", "created_at__date", "state__exact"])
@@ -228,8 +228,8 @@ def test_the_number_of_queries_does_not_grow_with_the_list() -> None:
         with CaptureQueriesContext(connection) as queries:
             client.get(LIST)
         counts.append(len(queries))
-    # Session, user; the count, the rows, their users.
-    assert counts == [5, 5]
+    # Session, user; the rows, their users.
+    assert counts == [4, 4]
 
 
 def test_no_query_joins_sessions_and_users_which_may_live_in_two_databases(

@@ -89,6 +89,7 @@ class SessionAdmin(RevokingMixin, _ModelAdmin):
     )
     readonly_fields: ClassVar[tuple[str, ...]] = fields
     change_form_template = "django_sessionkit/admin/change_form.html"
+    change_list_template = "django_sessionkit/admin/change_list.html"
 
     # Columns
 

@@ -41,6 +41,9 @@ HAS_LIST_BREADCRUMBS = django.VERSION >= (6, 1)
 #: Sessions that a confirmation page names; it counts the rest.
 MAX_NAMED = 100
 
+#: Sessions that one action takes across pages; they are all read.
+MAX_ACROSS = 10_000
+
 
 class RevokingMixin(_ModelAdmin):
     """Makes of Django's deleting a revoking, which leaves out what the user may not revoke."""
@@ -64,7 +67,7 @@ class RevokingMixin(_ModelAdmin):
 
         Under the name of Django's action, which it takes the place of.
         """
-        chosen = self._allowed(request, _as_confirmed(request, queryset))
+        chosen = self._allowed(request, self._as_confirmed(request, queryset))
         return self._confirm_or_revoke(request, chosen, selected=chosen) if chosen else None
 
     @admin.action(
@@ -74,7 +77,7 @@ class RevokingMixin(_ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[AbstractSession]
     ) -> HttpResponseBase | None:
         """Revoke every session of whoever owns a selected one, after a confirmation page."""
-        owned = list(_as_confirmed(request, queryset.filter(user__isnull=False)))
+        owned = list(self._as_confirmed(request, queryset.filter(user__isnull=False)))
         if not owned:
             message = gettext("No session of a user was selected.")
             self.message_user(request, message, messages.WARNING)
@@ -172,10 +175,10 @@ class RevokingMixin(_ModelAdmin):
         return " · ".join(filter(None, parts))
 
     def _allowed(
-        self, request: HttpRequest, queryset: QuerySet[AbstractSession]
+        self, request: HttpRequest, chosen: Iterable[AbstractSession]
     ) -> list[AbstractSession]:
-        """Return what the user may revoke of ``queryset``, and report how much that leaves out."""
-        sessions = list(queryset)
+        """Return what the user may revoke of ``chosen``, and report how much that leaves out."""
+        sessions = list(chosen)
         allowed = [one for one in sessions if self.has_delete_permission(request, one)]
         if count := len(sessions) - len(allowed):
             message = ngettext(
@@ -185,6 +188,27 @@ class RevokingMixin(_ModelAdmin):
             )
             self.message_user(request, message % count, messages.WARNING)
         return allowed
+
+    def _as_confirmed(
+        self, request: HttpRequest, queryset: QuerySet[AbstractSession]
+    ) -> Iterable[AbstractSession]:
+        """Return the sessions of ``queryset``, of a choice across pages the newest.
+
+        Without those that have come since the confirmation page, which names the newest where it
+        does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS).
+        """
+        if request.POST.get("select_across") != "1":
+            return queryset
+        if request.POST.get("post"):
+            newest = request.POST.get(ACTION_CHECKBOX_NAME, "")
+            if not newest.isdecimal() or len(newest) >= 20:
+                return []
+            queryset = queryset.filter(pk__lte=int(newest))
+        sessions = list(queryset.order_by("-pk")[: MAX_ACROSS + 1])
+        if len(sessions) > MAX_ACROSS:
+            message = gettext("Only the newest %s of the sessions that match were taken.")
+            self.message_user(request, message % MAX_ACROSS, messages.WARNING)
+        return sessions[:MAX_ACROSS]
 
     def _confirm_or_revoke(
         self, request: HttpRequest, sessions: list[AbstractSession], selected: list[AbstractSession]
@@ -211,7 +235,7 @@ class RevokingMixin(_ModelAdmin):
             "selected": selected,
             "action": request.POST.get("action"),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
-            # Of a choice across pages only the newest is named: _as_confirmed().
+            # Of a choice across pages only the newest, which is the first, is named.
             "select_across": request.POST.get("select_across") == "1",
         }
         return TemplateResponse(request, self.delete_selected_confirmation_template, context)
@@ -236,21 +260,6 @@ class RevokingMixin(_ModelAdmin):
     def _report(self, request: HttpRequest, count: int) -> None:
         message = ngettext("Revoked %d session.", "Revoked %d sessions.", count)
         self.message_user(request, message % count, messages.SUCCESS)
-
-
-def _as_confirmed(
-    request: HttpRequest, queryset: QuerySet[AbstractSession]
-) -> QuerySet[AbstractSession]:
-    """Return ``queryset`` without what has come since the confirmation page, which names the
-    newest where it does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS)."""
-    newest = request.POST.get(ACTION_CHECKBOX_NAME, "")
-    if request.POST.get("post") and request.POST.get("select_across") == "1":
-        return (
-            queryset.filter(pk__lte=int(newest))
-            if newest.isdecimal() and len(newest) < 20
-            else queryset.none()
-        )
-    return queryset
 
 
 def _user_of(session: AbstractSession) -> Any:

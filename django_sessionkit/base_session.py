@@ -88,8 +88,10 @@ class AbstractSession(models.Model):
         indexes = [
             # The sessions of one user, newest first.
             models.Index(fields=["user", "id"]),
-            # The clean-up walks expired rows from the oldest on.
+            # The clean-up walks expired rows from the oldest on; the admin lists by it.
             models.Index(fields=["expire_date"]),
+            # The search by an address, newest first.
+            models.Index(fields=["ip_address", "id"]),
         ]
 
     def __str__(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.deletion import Collector, get_candidate_relations_to_delete
+from django.db.models.sql import DeleteQuery
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.races import again_after_races
@@ -80,14 +81,13 @@ def end(
     is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
     recall = Recall(public_ids if public_ids and or_gone else ())
     must_read = is_referred_to or session_ended.has_listeners(model)
-    if must_read or (has_copies and public_ids is None):
-        # If nobody has to be told about them, it does without their columns.
-        rows = chosen if must_read else chosen.only("pk", "public_id")
+    if must_read:
         # More of them may be added meanwhile, and those must be known to us too.
         may_grow = public_ids is None and not are_over
-        act = partial(
-            _end_locked, rows.order_by("pk"), is_referred_to, may_grow, recall, reason, actor
-        )
+        rows = chosen.order_by("pk")
+        act = partial(_end_locked, rows, is_referred_to, may_grow, recall, reason, actor)
+    elif has_copies and public_ids is None:
+        act = partial(_end_untold, chosen, recall)
     elif has_copies:
         act = partial(_end_unread, chosen.order_by(), public_ids or (), recall)
     else:
@@ -106,6 +106,43 @@ def _end_unread(chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall
     return count
 
 
+def _end_untold(chosen: SessionQuerySet, recall: Recall) -> int:
+    """End rows that nobody has to be told about, so that it is enough to know their names."""
+    using = chosen.db
+    features = connections[using].features
+    # MySQL has no RETURNING; those that have it, have it for both statements.
+    delete = _deleted if features.can_return_columns_from_insert else _read_and_deleted
+    ended: list[uuid.UUID] = []
+    with transaction.atomic(using=using):
+        while batch := delete(chosen):
+            # And what has been added meanwhile.
+            ended += batch
+        recall.public_ids.update(ended)
+        recall.schedule(using)
+    return len(ended)
+
+
+def _deleted(chosen: SessionQuerySet) -> list[uuid.UUID]:
+    """Delete the rows and return their public ids."""
+    connection = connections[chosen.db]
+    query: Any = chosen.order_by().query.chain(DeleteQuery)
+    sql, params = query.get_compiler(chosen.db).as_sql()
+    field: Any = chosen.model._meta.get_field("public_id")
+    column = connection.ops.quote_name(field.column)
+    with transaction.mark_for_rollback_on_error(chosen.db), connection.cursor() as cursor:
+        cursor.execute(f"{sql} RETURNING {column}", params)
+        # Databases without a type of their own for UUIDs return text.
+        return [uuid.UUID(str(public_id)) for (public_id,) in cursor.fetchall()]
+
+
+def _read_and_deleted(chosen: SessionQuerySet) -> list[uuid.UUID]:
+    """See _deleted()."""
+    _lock(chosen)
+    names = list(chosen.order_by("pk").select_for_update().values_list("pk", "public_id"))
+    _delete_rows(chosen, [pk for pk, _ in names])
+    return [public_id for _, public_id in names]
+
+
 def _end_locked(
     chosen: SessionQuerySet,
     is_referred_to: bool,
@@ -117,9 +154,7 @@ def _end_locked(
     using = chosen.db
     ended: list[AbstractSession] = []
     with transaction.atomic(using=using):
-        if not connections[using].features.has_select_for_update:
-            # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
-            chosen.order_by().update(version=F("version"))
+        _lock(chosen)
         while batch := list(chosen.select_for_update()):
             _delete(chosen, batch, is_referred_to)
             ended += batch
@@ -131,6 +166,12 @@ def _end_locked(
     return len(ended)
 
 
+def _lock(chosen: SessionQuerySet) -> None:
+    if not connections[chosen.db].features.has_select_for_update:
+        # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
+        chosen.order_by().update(version=F("version"))
+
+
 def _delete(chosen: SessionQuerySet, batch: list[AbstractSession], is_referred_to: bool) -> None:
     using = chosen.db
     if is_referred_to:
@@ -140,10 +181,13 @@ def _delete(chosen: SessionQuerySet, batch: list[AbstractSession], is_referred_t
             session.is_announced = True  # on_session_deleted() need not
         collector.delete()
         return
-    rows = SessionQuerySet(chosen.model, using=using)
-    pks = [session.pk for session in batch]
+    _delete_rows(chosen, [session.pk for session in batch])
+
+
+def _delete_rows(chosen: SessionQuerySet, pks: list[int]) -> None:
+    rows = SessionQuerySet(chosen.model, using=chosen.db)
     for start in range(0, len(pks), BATCH):
-        rows.filter(pk__in=pks[start : start + BATCH])._raw_delete(using)
+        rows.filter(pk__in=pks[start : start + BATCH])._raw_delete(chosen.db)
 
 
 def announce_end(

@@ -70,7 +70,7 @@ class Statement:
 
 
 class Select(Statement):
-    """One row of a model, perhaps with one that it refers to."""
+    """Rows of a model, perhaps with what each refers to."""
 
     def __init__(self, rows: QuerySet[Any], using: str) -> None:
         compiler = rows.query.get_compiler(using)
@@ -91,8 +91,17 @@ class Select(Statement):
         with connection.cursor() as cursor:
             cursor.execute(self.sql, self.bind(values, connection))
             row = cursor.fetchone()
-        if row is None:
-            return None
+        return None if row is None else self._instance(row, using, connection)
+
+    def all(
+        self, values: Mapping[str, Any], using: str, connection: BaseDatabaseWrapper
+    ) -> list[Any]:
+        """Return all rows."""
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self.bind(values, connection))
+            return [self._instance(row, using, connection) for row in cursor.fetchall()]
+
+    def _instance(self, row: Any, using: str, connection: BaseDatabaseWrapper) -> Any:
         if self._converters:
             row = list(row)
             for place, functions, expression in self._converters:
@@ -175,6 +184,18 @@ def first(
     if is_on and (statement := _prepared(key, lambda: Select(build(Slot), using))) is not None:
         return statement.first(values, using, connection)
     return build(lambda name, field: values[name]).first()
+
+
+def every(
+    what: Hashable, build: Callable[[At], QuerySet[Any]], values: Mapping[str, Any], using: str
+) -> list[Any]:
+    """Return all rows that ``build()`` asks for. See first()."""
+    connection = connections[using]
+    key = ("every", what, using, connection.vendor)
+    if is_on and (statement := _prepared(key, lambda: Select(build(Slot), using))) is not None:
+        rows: list[Any] = statement.all(values, using, connection)
+        return rows
+    return list(build(lambda name, field: values[name]))
 
 
 def update(

@@ -19,7 +19,9 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
+from django.utils import timezone
 
+from django_sessionkit import prepared
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.ending import EndedCount, end
@@ -70,7 +72,17 @@ def sessions(model: type[AbstractSession] | None = None) -> SessionQuerySet:
 
 def list_sessions(user: Any) -> list[AbstractSession]:
     """Return the active sessions of ``user`` (an instance or a primary key), newest first."""
-    return list(sessions().active().for_user(user))
+    model, pk = session_model(), getattr(user, "pk", user)
+    using = router.db_for_write(model)
+    if pk is None:
+        return []
+
+    def build(at: Any) -> SessionQuerySet:
+        owner, end = (at(name, model._meta.get_field(name)) for name in ("user", "expire_date"))
+        return SessionQuerySet(model, using=using).active(at=end).for_user(owner)
+
+    values = {"user": pk, "expire_date": timezone.now()}
+    return prepared.every(("sessions of", model), build, values, using)
 
 
 async def alist_sessions(user: Any) -> list[AbstractSession]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection, transaction
 
+from django_sessionkit import registry
 from tests.browsers import both_ways
 from tests.engines import Engine, with_keys_that_stay
 from tests.interleaving import elsewhere
@@ -55,3 +56,15 @@ def test_what_others_read_before_the_commit_revives_nothing_after_it(
         act(people)
         assert elsewhere(people.names) == ["alice", "alice", "alice", "bob"]
     assert people.names() == names
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_a_deletion_does_not_tell_what_it_deleted_the_rows_are_read_before(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on MySQL, which has no RETURNING."""
+    people = People(engine)
+    people.names()
+    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
+    assert registry.revoke_user(people.alice) == 3
+    assert people.names() == ["", "", "", "bob"]

@@ -58,6 +58,7 @@ def test_the_table_has_the_indexes_that_queries_need_and_no_foreign_key() -> Non
     )
     assert columns == [
         (("expire_date",), False),
+        (("ip_address", "id"), False),
         (("public_id",), True),
         (("user_id", "id"), False),
     ]

@@ -66,7 +66,7 @@ def link(response: Any, words: str) -> str | None:
     return found[1] if found else None
 
 
-def walk(client: Client, url: str, words: str = "Older sessions") -> list[list[int]]:
+def walk(client: Client, url: str, words: str = "Older") -> list[list[int]]:
     """Return the sessions of a page and of those behind it, page by page."""
     found = []
     target: str | None = url
@@ -108,13 +108,13 @@ def test_older_and_newer_pages_show_each_session_once(
 
     # And back from the last page on.
     response = guard.get(f"{LIST}?{query}")
-    while (older := link(response, "Older sessions")) is not None:
+    while (older := link(response, "Older")) is not None:
         response = guard.get(LIST + older)
     last = pages.listed(response)
-    if (newer := link(response, "Newer sessions")) is None:
+    if (newer := link(response, "Newer")) is None:
         assert last == ids
         return
-    back = walk(guard, newer, "Newer sessions")
+    back = walk(guard, newer, "Newer")
     seen = [pk for page in reversed(back) for pk in page]
     # The newest page is shown in full, so some of the page behind it may be on both.
     assert list(dict.fromkeys([*seen, *last])) == ids
@@ -139,22 +139,22 @@ def test_a_page_goes_on_where_a_session_has_ended_meanwhile(guard: Client) -> No
         ids = expected(guard, query)
         first = guard.get(f"{LIST}?{query}")
         Session.objects.filter(pk__in=ids[2:4]).delete()
-        older = link(first, "Older sessions")
+        older = link(first, "Older")
         assert older is not None
         assert pages.listed(guard.get(LIST + older)) == ids[4:7]
 
 
 def test_the_newest_page_is_full_where_one_comes_back_to_it(guard: Client) -> None:
     pages.make_rows(9)
-    second = guard.get(LIST + (link(guard.get(LIST), "Older sessions") or ""))
+    second = guard.get(LIST + (link(guard.get(LIST), "Older") or ""))
     pages.make_rows(1)
-    newer = link(second, "Newer sessions")
+    newer = link(second, "Newer")
     assert newer is not None
     # One has come: so it is not the first page that is before the second.
     assert pages.listed(guard.get(LIST + newer)) == expected(guard, "")[1:4]
-    first = guard.get(LIST + (link(guard.get(LIST + newer), "Newer sessions") or ""))
+    first = guard.get(LIST + (link(guard.get(LIST + newer), "Newer") or ""))
     assert pages.listed(first) == expected(guard, "")[:3]
-    assert link(first, "Newer sessions") is None
+    assert link(first, "Newer") is None
 
 
 @pytest.mark.usefixtures("sessions")
@@ -188,7 +188,7 @@ def test_a_place_is_read_as_it_is_written() -> None:
 
 def test_another_filter_begins_anew(guard: Client) -> None:
     pages.make_rows(9)
-    second = guard.get(LIST + (link(guard.get(LIST), "Older sessions") or ""))
+    second = guard.get(LIST + (link(guard.get(LIST), "Older") or ""))
     filters = re.findall(r'<li[^>]*>\s*<a href="(\?[^"]*)"', pages.html(second))
     assert len(filters) > 10
     assert not [url for url in filters if "older" in url or "newer" in url]
@@ -211,14 +211,14 @@ def test_a_page_may_hold_none_of_those_it_looked_at(
 def test_one_action_takes_every_session_that_matches_where_there_are_more_pages(
     guard: Client,
 ) -> None:
-    words = "Let the action take every session that matches"
-    rows = pages.make_rows(7, ip_address="203.0.113.7")
+    words = "Let the action take the sessions of all pages"
+    pages.make_rows(7, ip_address="203.0.113.7")
     response = guard.get(f"{LIST}?q=203.0.113.7")
     assert words in pages.html(response)
-    chosen = [session.pk for session in rows[-1:]]
-    fields = {"action": "delete_selected", "_selected_action": chosen}
-    # As a browser sends it: Django's own field comes first.
-    response = guard.post(f"{LIST}?q=203.0.113.7", {**fields, "select_across": ["0", "1"]})
+    # As a browser sends it: nothing else need be selected, and Django's own field says no.
+    fields = {"action": "delete_selected", "index": "0", "select_across": "0"}
+    fields["all_pages"] = "1"
+    response = guard.post(f"{LIST}?q=203.0.113.7", fields)
     assert "These 7 sessions will end." in pages.html(response)
     guard.post(f"{LIST}?q=203.0.113.7", pages.hidden_fields(response))
     assert Session.objects.get() == pages.row(guard)

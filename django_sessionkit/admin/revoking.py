@@ -38,6 +38,9 @@ else:
 #: Django 6.1 makes of the way to a page a list, and styles nothing else.
 HAS_LIST_BREADCRUMBS = django.VERSION >= (6, 1)
 
+#: Django's name for the field which says that an action takes more than what is selected.
+SELECT_ACROSS = "select_across"
+
 #: Sessions that a confirmation page names; it counts the rest.
 MAX_NAMED = 100
 
@@ -87,6 +90,16 @@ class RevokingMixin(_ModelAdmin):
         allowed = {session.user_id for session in theirs}
         selected = [session for session in owned if session.user_id in allowed]
         return self._confirm_or_revoke(request, theirs, selected=selected) if theirs else None
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.POST.get("all_pages"):
+            # What Django's script would set, which offers that by a count. Something must be
+            # selected then, whatever it is.
+            post = request.POST.copy()
+            post[SELECT_ACROSS] = "1"
+            post.setdefault(ACTION_CHECKBOX_NAME, "0")
+            request.POST = post  # type: ignore[assignment]
+        return super().changelist_view(request, extra_context)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
@@ -197,7 +210,7 @@ class RevokingMixin(_ModelAdmin):
         Without those that have come since the confirmation page, which names the newest where it
         does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS).
         """
-        if request.POST.get("select_across") != "1":
+        if request.POST.get(SELECT_ACROSS) != "1":
             return queryset
         if request.POST.get("post"):
             newest = request.POST.get(ACTION_CHECKBOX_NAME, "")
@@ -236,7 +249,7 @@ class RevokingMixin(_ModelAdmin):
             "action": request.POST.get("action"),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
             # Of a choice across pages only the newest, which is the first, is named.
-            "select_across": request.POST.get("select_across") == "1",
+            "select_across": request.POST.get(SELECT_ACROSS) == "1",
         }
         return TemplateResponse(request, self.delete_selected_confirmation_template, context)
 

@@ -185,7 +185,7 @@ def compare(client: Client, peers: list[str], times: int) -> None:
     known = Session.objects.exclude(user=None).active().select_related("user").order_by("-id")[5]
     terms = {
         "search by name": f"q={known.user.username}",
-        "search by a beginning (400 users)": "q=alice",
+        "search by a beginning (of 400 users)": "q=alice",
         "search by address": f"q={known.ip_address}",
         "search for what is not there": "q=nobody-has-this-name",
     }

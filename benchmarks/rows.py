@@ -121,7 +121,7 @@ def ours(
 
 
 def session_data(dice: random.Random) -> list[str]:
-    """Return the encoded sessions of some signed-in users with a basket."""
+    """Return the encoded sessions of some users who have signed in and no more."""
     from django.contrib.sessions.backends.db import SessionStore  # noqa: PLC0415 - needs set-up
 
     store = SessionStore()
@@ -131,7 +131,6 @@ def session_data(dice: random.Random) -> list[str]:
                 "_auth_user_id": str(dice.randrange(10**6)),
                 "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
                 "_auth_user_hash": hashlib.sha256(dice.randbytes(8)).hexdigest(),
-                "basket": dice.sample(range(10_000), 5),
             }
         )
         for _ in range(500)

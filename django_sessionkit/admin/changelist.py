@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django_sessionkit.admin.paging import NEWER, OLDER, Page, Pages, Place
 
 #: Users whose sessions a search shows at most; a longer list of matches is cut, and says so.
-MAX_USERS_FOUND = 500
+MAX_USERS_FOUND = 100
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -55,11 +55,12 @@ def main() -> None:
     parser.add_argument("--redis", required=True, metavar="URL")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=15)
+    parser.add_argument("--alone", action="store_true", help="without other packages")
     options = parser.parse_args()
     configure(options)
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
-        peers = [name for name in PEERS if importlib.util.find_spec(name)]
+        peers = [name for name in PEERS if importlib.util.find_spec(name) and not options.alone]
         fill_all(options.rows, peers)
         client = superuser()
         print(f"{options.rows:,} sessions; milliseconds in the database: median (p10 - p90)\n")

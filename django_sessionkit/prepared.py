@@ -91,7 +91,7 @@ class Select(Statement):
         with connection.cursor() as cursor:
             cursor.execute(self.sql, self.bind(values, connection))
             row = cursor.fetchone()
-        return None if row is None else self._instance(row, using, connection)
+        return None if row is None else self._instances([row], using, connection)[0]
 
     def all(
         self, values: Mapping[str, Any], using: str, connection: BaseDatabaseWrapper
@@ -99,19 +99,27 @@ class Select(Statement):
         """Return all rows."""
         with connection.cursor() as cursor:
             cursor.execute(self.sql, self.bind(values, connection))
-            return [self._instance(row, using, connection) for row in cursor.fetchall()]
+            rows = cursor.fetchall()
+        return self._instances(rows, using, connection)
 
-    def _instance(self, row: Any, using: str, connection: BaseDatabaseWrapper) -> Any:
+    def _instances(
+        self, rows: Sequence[Sequence[Any]], using: str, connection: BaseDatabaseWrapper
+    ) -> list[Any]:
         if self._converters:
-            row = list(row)
-            for place, functions, expression in self._converters:
-                for convert in functions:
-                    row[place] = convert(row[place], expression, connection)
-        instance = self._main.make(using, row)
+            rows = [self._converted(row, connection) for row in rows]
+        instances = self._main.make(using, rows)
         for maker, field in self._related:
-            if (related := maker.make(using, row)) is not None:
-                field.set_cached_value(instance, related)
-        return instance
+            for instance, related in zip(instances, maker.make(using, rows), strict=True):
+                if related is not None:
+                    field.set_cached_value(instance, related)
+        return instances
+
+    def _converted(self, row: Sequence[Any], connection: BaseDatabaseWrapper) -> list[Any]:
+        converted = list(row)
+        for place, functions, expression in self._converters:
+            for convert in functions:
+                converted[place] = convert(converted[place], expression, connection)
+        return converted
 
 
 class _Maker:
@@ -129,11 +137,16 @@ class _Maker:
         self._slice = slice(places[0], places[-1] + 1) if in_one else None
         self._places = places
 
-    def make(self, using: str, row: Sequence[Any]) -> Model | None:
-        if row[self._pk] is None:
-            return None
-        values = row[self._slice] if self._slice else [row[place] for place in self._places]
-        return make(self._model, using, self._names, values)
+    def make(self, using: str, rows: Iterable[Sequence[Any]]) -> list[Any]:
+        """Return an instance for each row, None where its primary key is."""
+        way = _way_to_make(self._model, using, self._names)
+        places, part = self._places, self._slice
+        return [
+            None
+            if row[self._pk] is None
+            else way(row[part] if part else [row[place] for place in places])
+            for row in rows
+        ]
 
 
 def make(model: type[_Model], using: str, names: tuple[str, ...], values: Sequence[Any]) -> _Model:
@@ -141,13 +154,24 @@ def make(model: type[_Model], using: str, names: tuple[str, ...], values: Sequen
 
     ``names`` are in the order of the model's fields; the fields that are not named are deferred.
     """
+    return _way_to_make(model, using, names)(values)
+
+
+def _way_to_make(
+    model: type[_Model], using: str, names: tuple[str, ...]
+) -> Callable[[Sequence[Any]], _Model]:
     if not _is_made_plainly(model, names) or _is_heard(model, pre_init, post_init):
-        return model.from_db(using, names, values)
-    instance = model.__new__(model)
-    instance.__dict__.update(zip(names, values, strict=True))
-    instance._state = state = ModelState()
-    state.adding, state.db = False, using
-    return instance
+        return lambda values: model.from_db(using, names, values)
+
+    def make(values: Sequence[Any]) -> _Model:
+        instance = model.__new__(model)
+        attributes = instance.__dict__
+        attributes["_state"] = state = ModelState()
+        state.adding, state.db = False, using
+        attributes.update(zip(names, values, strict=True))
+        return instance
+
+    return make
 
 
 _PLAIN_ATTRIBUTES = (DeferredAttribute, ForeignKeyDeferredAttribute)

@@ -71,7 +71,10 @@ def sessions(model: type[AbstractSession] | None = None) -> SessionQuerySet:
 
 
 def list_sessions(user: Any) -> list[AbstractSession]:
-    """Return the active sessions of ``user`` (an instance or a primary key), newest first."""
+    """Return the active sessions of ``user`` (an instance or a primary key), newest first.
+
+    Without their data and hashes, which are read when they are asked for (one query each).
+    """
     model, pk = session_model(), getattr(user, "pk", user)
     using = router.db_for_write(model)
     if pk is None:
@@ -79,7 +82,8 @@ def list_sessions(user: Any) -> list[AbstractSession]:
 
     def build(at: Any) -> SessionQuerySet:
         owner, end = (at(name, model._meta.get_field(name)) for name in ("user", "expire_date"))
-        return SessionQuerySet(model, using=using).active(at=end).for_user(owner)
+        rows = SessionQuerySet(model, using=using).active(at=end).for_user(owner)
+        return rows.defer("data", "secret_hash")
 
     values = {"user": pk, "expire_date": timezone.now()}
     return prepared.every(("sessions of", model), build, values, using)

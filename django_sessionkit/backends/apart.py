@@ -26,10 +26,8 @@ APART = frozenset({"id", "version", "data"})
 class ApartStore(EncodedStore):
     """A store with a row that holds no data."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # Its row was inserted in a transaction that may be taken back.
-        self._awaits_commit = False
+    # Its row was inserted in a transaction that may be taken back.
+    _awaits_commit = False
 
     def _row_data(self, data: dict[str, Any]) -> str | None:
         return None

@@ -42,10 +42,8 @@ HURRIED_TRIES = 5
 class SessionStore(DataStore, ApartStore):
     """A session whose data lie in the cache."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The visitor's session that cycle_key() goes on from, until the save retires it.
-        self._superseded: AbstractSession | None = None
+    # The visitor's session that cycle_key() goes on from, until the save retires it.
+    _superseded: AbstractSession | None = None
 
     def flush(self) -> None:
         superseded = self._superseded

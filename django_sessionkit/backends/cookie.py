@@ -37,10 +37,8 @@ class CookieStore(RenewingStore):
     #: Revoking cannot take it back: it is believed until the lease ends.
     copies_are_out_of_reach = True
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The row as it was before this store wrote to it in a transaction that may be taken back.
-        self._taken_back: AbstractSession | None = None
+    # The row as it was before this store wrote to it in a transaction that may be taken back.
+    _taken_back: AbstractSession | None = None
 
     @classmethod
     def check_keys(cls) -> None:

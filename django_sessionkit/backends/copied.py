@@ -28,11 +28,12 @@ logger = logging.getLogger("django_sessionkit")
 class CopiedStore(EncodedStore):
     """A store that believes a cache for a lease. SESSION_CACHE_ALIAS names the cache."""
 
+    # The row was read where nothing may be put into the cache, within a transaction.
+    _owes_copy = False
+
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._alias: str = settings.SESSION_CACHE_ALIAS
-        # The row was read where nothing may be put into the cache, within a transaction.
-        self._owes_copy = False
 
     @cached_property
     def _cache(self) -> BaseCache:

@@ -36,10 +36,8 @@ logger = logging.getLogger("django_sessionkit")
 class DataStore(CopiedStore):
     """A store that reads its data from the cache, and asks the row about them once a lease."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The key belongs to data that a login has retired.
-        self._is_superseded = False
+    # The key belongs to data that a login has retired.
+    _is_superseded = False
 
     @cached_property
     def _data(self) -> Data:

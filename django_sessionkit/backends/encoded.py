@@ -18,10 +18,8 @@ from django_sessionkit.exceptions import BadEntry
 class EncodedStore(TrackedStore):
     """A store that knows its session without having read the row, or not all of it."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # A copy has vouched for the row, so there is no lease to renew.
-        self._is_leased = False
+    # A copy has vouched for the row, so there is no lease to renew.
+    _is_leased = False
 
     def _has_row_lease_run_out(self) -> bool:
         row = self._current_row()

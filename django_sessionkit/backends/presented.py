@@ -35,14 +35,12 @@ class PresentedStore(OpenedStore):
     # aload() has found that nobody is to be asked.
     _is_decided = False
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The row was asked, or written.
-        self._was_asked = False
-        # It was asked in a transaction, whose snapshot may be older.
-        self._owes_check = False
-        # When the row was last seen, if the cookie is the latest.
-        self._last_known_seen: datetime | None = None
+    # The row was asked, or written.
+    _was_asked = False
+    # It was asked in a transaction, whose snapshot may be older.
+    _owes_check = False
+    # When the row was last seen, if the cookie is the latest.
+    _last_known_seen: datetime | None = None
 
     def load(self) -> dict[str, Any]:
         if self._is_rekeyed():

@@ -34,13 +34,11 @@ logger = logging.getLogger("django_sessionkit")
 class RowStore(BaseSessionStore):
     """A store that knows its row; what lies in the row's ``data`` is the session dictionary."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The row as this store last read or wrote it, and the session key that it belongs to.
-        self._row: AbstractSession | None = None
-        self._row_key: str | None = None
-        # The key was handed out by cycle_key() and waits for the save to insert its row.
-        self._is_deferred = False
+    # The row as this store last read or wrote it, and the session key that it belongs to.
+    _row: AbstractSession | None = None
+    _row_key: str | None = None
+    # The key was handed out by cycle_key() and waits for the save to insert its row.
+    _is_deferred = False
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:

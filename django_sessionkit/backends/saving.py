@@ -25,10 +25,8 @@ OPTIMISTIC_TRIES = 3
 class MergingStore(TrackedStore):
     """A store that saves over the version it has loaded, and merges where that has moved on."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The row as it was before this store wrote to it in a transaction that may be taken back.
-        self._before_transaction: AbstractSession | None = None
+    # The row as it was before this store wrote to it in a transaction that may be taken back.
+    _before_transaction: AbstractSession | None = None
 
     def _remember(self, row: AbstractSession | None) -> None:
         super()._remember(row)

@@ -31,12 +31,10 @@ CREATE_TRIES = 3
 class TrackedStore(RowStore):
     """A session that a row tracks."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # The session ended while this store held it, and nothing of it is saved any more.
-        self._is_gone = False
-        # It ended before this store flushed it: whoever was signed in is not signed in again.
-        self._has_lost_user = False
+    # The session ended while this store held it, and nothing of it is saved any more.
+    _is_gone = False
+    # It ended before this store flushed it: whoever was signed in is not signed in again.
+    _has_lost_user = False
 
     def exists(self, session_key: str | None) -> bool:
         key = self._parse(session_key)

@@ -223,3 +223,16 @@ def test_one_action_takes_every_session_that_matches_where_there_are_more_pages(
     guard.post(f"{LIST}?q=203.0.113.7", pages.hidden_fields(response))
     assert Session.objects.get() == pages.row(guard)
     assert words not in pages.html(guard.get(LIST))
+
+
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_order_of_users_is_none_of_sessions(
+    guard: Client, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(User._meta, "ordering", ["username"])
+    with CaptureQueriesContext(connection) as queries:
+        guard.get(f"{LIST}?{query}")
+    of_sessions = [q["sql"] for q in queries if "LIMIT 4" in q["sql"]]
+    assert of_sessions
+    assert not [sql for sql in of_sessions if "auth_user" in sql]

@@ -126,7 +126,7 @@ class SessionChangeList(ChangeList):
             return ("-id",)
         if owner == "visitors":
             # They share "no user"; named so that it is seen to be the order of the index.
-            return ("-user", "-id")
+            return ("-user_id", "-id")
         return ("-expire_date", "-id") if state else ("-id",)
 
     def _pages(self, request: HttpRequest) -> Pages:

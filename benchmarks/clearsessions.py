@@ -184,7 +184,12 @@ def run_once(options: argparse.Namespace, which: str, url: str, result: Result) 
     for name in ("batch_size", "sleep"):
         if value := getattr(options, name):
             run += ["--" + name.replace("_", "-"), value]
-    out = json.loads(subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    try:
+        out = json.loads(subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    except BaseException:
+        if beside:
+            beside.kill()
+        raise
     print_run(which, options.expired, out)
     result.seconds.append(out["seconds"])
     if beside:
@@ -218,6 +223,11 @@ class Beside:
             result.quiet[act] += quiet[act]
             result.beside[act] += beside[act]
         print_traffic(quiet, beside, busy["failed"])
+
+    def kill(self) -> None:
+        """End it, so that its database can be dropped."""
+        self._process.kill()
+        self._process.communicate()
 
     def _ask(self, what: str) -> Any:
         stdin, stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)

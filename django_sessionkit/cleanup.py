@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.db import OperationalError, connections, router
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from django_sessionkit import registry
@@ -26,12 +25,12 @@ from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.ending import end
 from django_sessionkit.exceptions import CacheUnreachable
+from django_sessionkit.orphans import ROWS_A_QUERY, find_orphans
 from django_sessionkit.signals import SessionEndReason
 
 DEFAULT_BATCH_SIZE = 10_000
 FIRST_BATCH_SIZE = 500
 SMALLEST_BATCH_SIZE = 50
-ROWS_A_QUERY = 2000
 #: What a statement should take: the size of batches follows, by a factor of 2 at most.
 STATEMENT_SECONDS = 0.08
 #: How often a batch is tried when the database breaks off the wait for a lock.
@@ -162,22 +161,10 @@ class Cleanup:
 
     def _orphans(self) -> Iterator[list[tuple[int, Any]]]:
         """Yield id and user of the active rows whose user is missing, for each chunk of rows."""
-        users = get_user_model()._base_manager.using(router.db_for_write(get_user_model()))
         young = self.cutoff - ORPHAN_AGE
-        rows = self._rows.active(self.cutoff).exclude(user=None)
+        rows = self._rows.active(self.cutoff).filter(created_at__lt=young)
         # A login keeps the start of a visitor's session.
-        rows = rows.filter(created_at__lt=young).exclude(authenticated_at__gte=young)
-        # Along the dates, where what was removed just now is not in the way.
-        ordered = rows.order_by("expire_date", "id")
-        rest = fields = ordered.values_list("id", "user_id", "expire_date")
-        while chunk := list(rest[:ROWS_A_QUERY]):
-            owners = {owner for _, owner, _ in chunk}
-            present = set(users.filter(pk__in=owners).values_list("pk", flat=True))
-            # Asked for one by one too: a collation may find what Python tells apart.
-            missing = {one for one in owners - present if not users.filter(pk=one).exists()}
-            yield [(pk, owner) for pk, owner, _ in chunk if owner in missing]
-            pk, _, date = chunk[-1]
-            rest = fields.filter(expire_date__gte=date).exclude(expire_date=date, id__lte=pk)
+        return find_orphans(rows.exclude(authenticated_at__gte=young))
 
     def _lost(self) -> Iterator[list[int]]:
         """Yield the ids of the active rows whose data the cache has lost, for each chunk of rows.

@@ -107,6 +107,26 @@ def test_sessions_of_missing_users_are_cleaned_up(alice: User) -> None:
     assert left.user_id == User.objects.get(username="bob").pk
 
 
+def test_many_missing_users_are_found_among_many() -> None:
+    present = [
+        user.pk for user in User.objects.bulk_create(User(username=f"{n}") for n in range(1500))
+    ]
+    yesterday, tomorrow = (timezone.now() + timedelta(days=days) for days in (-1, 1))
+    sessions().bulk_create(
+        Session(
+            secret_hash=b"h" * 32,
+            user_id=pk,
+            created_at=yesterday,
+            # Ties that are larger than a chunk.
+            expire_date=tomorrow if pk % 3 else tomorrow + timedelta(hours=1),
+        )
+        for found in present
+        for pk in (found, max(present) + found)
+    )
+    call_command("clearsessions", verbosity=0)
+    assert sorted(sessions().values_list("user_id", flat=True)) == sorted(present)
+
+
 def test_the_admin_shows_searches_and_revokes(alice: User) -> None:
     browser = signed_in("alice")
     User.objects.create_user("bob")

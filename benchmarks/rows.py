@@ -64,7 +64,7 @@ def fill(which: str, rows: int, expired: int) -> None:
         empty = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
         cursor.execute(f"{empty} {TABLES[which]}")
     dice = random.Random(rows)
-    starts = [PERIOD * number / rows for number in range(rows)]
+    starts = [PERIOD * (number / rows) for number in range(rows)]
     # Six of ten come once, for some minutes; the others come back and are renewed.
     ends = [
         start + LIFETIME + timedelta(days=dice.expovariate(300 if dice.random() < 0.6 else 0.3))

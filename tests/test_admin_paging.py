@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -236,3 +236,25 @@ def test_the_order_of_users_is_none_of_sessions(
     of_sessions = [q["sql"] for q in queries if "LIMIT 4" in q["sql"]]
     assert of_sessions
     assert not [sql for sql in of_sessions if "auth_user" in sql]
+
+
+def test_a_search_of_the_projects_own_may_find_a_session_twice(
+    guard: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(self: Any, request: Any, queryset: Any, term: str) -> tuple[Any, bool]:
+        return queryset.filter(user__groups__name__startswith=term) if term else queryset, True
+
+    alice = pages.person("alice")
+    alice.groups.set(Group.objects.create(name=f"crew {number}") for number in range(3))
+    rows = pages.make_rows(5, user=alice)
+    monkeypatch.setattr(SessionAdmin, "get_search_results", search)
+    found = [pk for page in walk(guard, "?q=crew") for pk in page]
+    assert found == [session.pk for session in reversed(rows)]
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_page_has_a_session_at_least(
+    guard: Client, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SessionAdmin, "list_per_page", size)
+    assert len(walk(guard, "?")[0]) == 1

@@ -76,7 +76,11 @@ class SessionChangeList(ChangeList):
         self.get_filters(request)
         # Searched before it is filtered, so that it is known what the search alone finds.
         root, query = self.root_queryset, self.query
-        self._found, _ = self.model_admin.get_search_results(request, root, query)
+        found, may_repeat = self.model_admin.get_search_results(request, root, query)
+        if may_repeat:
+            # A search of the project's own, that joins: each session is listed once.
+            found = root.filter(pk__in=found.order_by().values("pk"))
+        self._found = found
         self.root_queryset, self.query = self._found, ""
         try:
             return super().get_queryset(request, exclude_parameters)
@@ -141,7 +145,7 @@ class SessionChangeList(ChangeList):
                 found = spec.queryset(request, found)
         others = self.get_filters_params().keys() - {cls.parameter_name for cls in served}
         sessions = self.queryset
-        return Pages(sessions, found if others else sessions, order, self.list_per_page)
+        return Pages(sessions, found if others else sessions, order, max(self.list_per_page, 1))
 
     def _page(self, pages: Pages) -> Page:
         is_by_end = pages.order[0] == "-expire_date"

@@ -24,9 +24,9 @@ from django_sessionkit.copies.slots import Fetched, Read, Swapped, copy_key, dat
 from django_sessionkit.exceptions import CacheUnreachable
 
 try:
-    from redis.exceptions import RedisClusterException, RedisError
+    from redis.exceptions import RedisClusterException, RedisError, ResponseError
 except ImportError:  # the extra "redis" is not installed, and nothing here is called
-    RedisClusterException = RedisError = CacheUnreachable  # type: ignore[assignment,misc]
+    RedisClusterException = RedisError = ResponseError = CacheUnreachable  # type: ignore[assignment,misc]
 
 TICKET = b"T"
 #: How many keys one round trip takes away.
@@ -59,9 +59,13 @@ class RedisKeys:
         with self.client() as client:
             for start in range(0, len(names), KEYS_A_TRIP):
                 some = names[start : start + KEYS_A_TRIP]
-                if not hasattr(client, "nodes_manager"):
-                    client.delete(*some)
-                    continue
+                try:
+                    if not hasattr(client, "nodes_manager"):
+                        client.delete(*some)
+                        continue
+                except ResponseError:
+                    # A cluster of one node, reached as if it were none, and whatever else refuses.
+                    pass
                 # A cluster takes the keys of one slot in a command, and many commands in a trip.
                 pipeline = client.pipeline(transaction=False)
                 for name in some:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from django_sessionkit import registry
 from django_sessionkit.models import Session
 from tests.faults.failovers import BOUND, FailOver
 from tests.faults.sites import each_engine, signed_in, site
-from tests.redis_caches import cluster_cache
+from tests.redis_caches import cluster_cache, single_cache
 from tests.redis_cluster import Cluster
+from tests.redis_servers import redis_server, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
@@ -35,6 +39,20 @@ def test_sessions_are_read_saved_and_revoked_wherever_they_lie(
         assert (ended, ended.at_once) == (len(browsers) - 1, True)
         assert [master.ask("DBSIZE") for master in cluster.masters()] == [0, 0, 0]
         assert all(browser.get("/whoami/").content == b"" for browser in browsers)
+
+
+@each_engine
+def test_a_cluster_of_one_node_may_be_reached_as_if_it_were_none(
+    redis_program: None, kind: str, tmp_path: Path
+) -> None:
+    with redis_server(tmp_path / "node", cluster_enabled="yes") as server:
+        server.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: b"cluster_state:ok" in server.ask("CLUSTER", "INFO"), "it is ready")
+        with site(kind, single_cache(server), lease=60):
+            browsers = [signed_in() for _ in range(3)]
+            ended = registry.revoke_user(User.objects.get())
+            assert (ended, ended.at_once) == (3, True)
+            assert [browser.get("/whoami/").content for browser in browsers] == [b""] * 3
 
 
 def test_with_cached_db_nobody_notices_that_a_master_is_lost(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from django_sessionkit.admin.options import SessionAdmin
 from django_sessionkit.models import Session
 from django_sessionkit.signals import SessionEndReason, session_ended
 from tests import admin_pages as pages
@@ -276,4 +277,25 @@ def test_a_user_is_deleted_by_staff_who_may_not_delete_sessions(alice: Client, w
     assert not User.objects.filter(username="alice").exists()
     assert not is_alive(session)
     assert is_alive(own)
+    assert alice.get("/whoami/").content == b""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_copy_of_what_another_process_has_just_ended_is_taken_back_too(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SESSION_ENGINE = "django_sessionkit.backends.cached_db"
+    guard, alice = pages.browser(pages.guard()), pages.browser(pages.person("alice"))
+    session = pages.row(alice)
+    assert alice.get("/whoami/").content == b"alice"
+    by_admin = SessionAdmin.delete_queryset
+
+    def delete(self: Any, request: Any, queryset: Any) -> None:
+        chosen = list(queryset)
+        # It has committed, and not reached the cache.
+        Session.objects.filter(pk=session.pk)._raw_delete("default")
+        by_admin(self, request, chosen)
+
+    monkeypatch.setattr(SessionAdmin, "delete_queryset", delete)
+    act(guard, "delete_selected", session, post="yes")
     assert alice.get("/whoami/").content == b""

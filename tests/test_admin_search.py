@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from django_sessionkit.admin.changelist import find_users
 from django_sessionkit.models import Session
 from tests import admin_pages as pages
 from tests.admin_pages import LIST
@@ -126,3 +127,11 @@ def test_a_search_that_finds_too_many_users_says_so_and_keeps_the_exact_one(
     assert pages.messages(response) == [
         "More than 100 users match; only the sessions of the first are shown."
     ]
+
+
+def test_a_search_finds_users_whose_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = pages.person("alice")
+    monkeypatch.setattr(User, "USERNAME_FIELD", "id")
+    assert find_users(str(alice.pk))[0] == alice.pk
+    assert find_users("alice") == []
+    assert find_users("9" * 40) == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.http import HttpRequest
 from django.urls import reverse
@@ -180,13 +182,18 @@ def find_users(term: str) -> list[Any]:
     """
     model: Any = get_user_model()
     users = model._base_manager.order_by().values_list("pk", flat=True)
-    name, email = model.USERNAME_FIELD, model.get_email_field_name()
-    found = list(users.filter(**{name: term}))
+    name = model._meta.get_field(model.USERNAME_FIELD)
+    found: list[Any] = []
+    # A name may be a number, or a UUID, and the term none.
+    with suppress(ValueError, ValidationError, OverflowError):
+        found += users.filter(**{name.name: term})[: MAX_USERS_FOUND + 1]
     # The user model need not have such a field.
+    email = str(getattr(model, "get_email_field_name", str)())
     if "@" in term and any(field.name == email for field in model._meta.get_fields()):
         found += users.filter(**{email: term})[: MAX_USERS_FOUND + 1]
-    # In no order: to sort all whose names begin with "a" would take long. MySQL has an index for
-    # the comparison that does not look at upper and lower case, and none for the other.
-    begins = {f"{name}__startswith": term, f"{name}__istartswith": term}
-    found += users.filter(**begins)[: MAX_USERS_FOUND + 1]
+    if not name.is_relation:
+        # In no order: to sort all whose names begin with "a" would take long. MySQL has an index
+        # for the comparison that does not look at upper and lower case, and none for the other.
+        begins = {f"{name.name}__startswith": term, f"{name.name}__istartswith": term}
+        found += users.filter(**begins)[: MAX_USERS_FOUND + 1]
     return list(dict.fromkeys(found))[: MAX_USERS_FOUND + 1]

@@ -134,6 +134,7 @@ class RevokingMixin(_ModelAdmin):
             reason=SessionEndReason.REVOKED,
             actor=request.user,
             public_ids=[session.public_id for session in chosen],
+            or_gone=True,
         )
         after_commit(partial(self._warn_if_late, request, ended), rows.db)
 

@@ -65,8 +65,11 @@ class Statement:
         """Return the parameters."""
         params = self._params.copy()
         for place, name, field in self._slots:
-            params[place] = field.get_db_prep_save(values[name], connection)
+            params[place] = self._adapted(field, values[name], connection)
         return params
+
+    def _adapted(self, field: Field[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
+        return field.get_db_prep_save(value, connection)
 
 
 class Select(Statement):
@@ -85,6 +88,10 @@ class Select(Statement):
         self._related = [
             (_Maker(one, compiler), one["field"]) for one in info.get("related_klass_infos", ())
         ]
+
+    def _adapted(self, field: Field[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
+        # As for a lookup: what may not be saved (on MySQL, a key that is 0) may be looked for.
+        return field.get_db_prep_value(field.get_prep_value(value), connection, prepared=True)
 
     def first(self, values: Mapping[str, Any], using: str, connection: BaseDatabaseWrapper) -> Any:
         """Return the first row, or None."""

@@ -67,6 +67,33 @@ def test_every_column_is_as_the_orm_reads_it(session: Session, zones: bool) -> N
     assert find(uuid.uuid4()) is None
 
 
+def test_many_rows_are_as_the_orm_reads_them_in_its_order(session: Session) -> None:
+    for number in range(3):
+        # Somebody and nobody in turn: of nobody there is no instance.
+        Session.objects.create(
+            user=session.user if number % 2 else None,
+            secret_hash=bytes([number] * 32),
+            expire_date=session.expire_date,
+            ip_address=None if number else "192.0.2.1",
+        )
+    field = Session._meta.get_field("expire_date")
+
+    def build(at: Any) -> Any:
+        rows = registry.sessions(Session).filter(expire_date__gte=at("expire_date", field))
+        return rows.select_related("user").order_by("-id")
+
+    def every(since: Any) -> list[Any]:
+        return prepared.every("test", build, {"expire_date": since}, "default")
+
+    expected = list(Session.objects.select_related("user").order_by("-id"))
+    for _ in range(2):
+        found = every(session.expire_date)
+        assert list(map(columns, found)) == list(map(columns, expected))
+        users = [row._state.fields_cache.get("user") for row in found]
+        assert users == [None, session.user, None, session.user]
+    assert every(session.expire_date + timedelta(seconds=1)) == []
+
+
 @pytest.mark.parametrize("signal", [pre_init, post_init])
 def test_who_listens_to_instances_being_made_hears_of_them(
     session: Session, signal: ModelSignal

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
-from django_sessionkit import registry
+from django_sessionkit import prepared, registry
 from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.models import Session
@@ -115,6 +115,45 @@ def test_a_users_active_sessions_are_listed_newest_first_in_one_query(
     user = alice if by == "instance" else alice.pk
     assert call("list_sessions", user, is_async=is_async) == [mine[2], mine[0]]
     assert verbs(lambda: call("list_sessions", user, is_async=is_async)) == ["SELECT"]
+
+
+@both_ways
+def test_a_list_leaves_data_and_hashes_unread_until_they_are_asked_for(
+    alice: User, is_async: bool
+) -> None:
+    signed_in(alice, 3)
+    Session.objects.update(data="its data")
+    listed = call("list_sessions", alice, is_async=is_async)
+    assert [row.get_deferred_fields() for row in listed] == [{"data", "secret_hash"}] * 3
+
+    def look() -> None:
+        for row in listed:
+            assert row.is_active
+            assert (str(row), row.label, row.user_id) == (
+                str(row.public_id),
+                "Unknown device",
+                alice.pk,
+            )
+
+    assert verbs(look) == []
+    assert verbs(lambda: listed[1].data) == ["SELECT"]
+    assert listed[1].data == "its data"
+
+
+@pytest.mark.parametrize("prepares", [True, False])
+@pytest.mark.parametrize(("key", "ends"), [(0, 0), (-1, 0), (2**40, 0), ("", ValueError)])
+def test_a_primary_key_that_no_user_can_have_lists_what_it_ends(
+    key: Any, ends: Any, prepares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "is_on", prepares)
+    signed_in(None)
+    if ends == 0:
+        assert registry.list_sessions(key) == []
+        assert registry.revoke_user(key) == 0
+        return
+    for verb in (registry.list_sessions, registry.revoke_user):
+        with pytest.raises(ends):
+            verb(key)
 
 
 @both_ways

@@ -131,8 +131,8 @@ def _deleted(chosen: SessionQuerySet) -> list[uuid.UUID]:
     column = connection.ops.quote_name(field.column)
     with transaction.mark_for_rollback_on_error(chosen.db), connection.cursor() as cursor:
         cursor.execute(f"{sql} RETURNING {column}", params)
-        # Databases without a type of their own for UUIDs return text.
-        return [uuid.UUID(str(public_id)) for (public_id,) in cursor.fetchall()]
+        # Databases without a type of their own for UUIDs return text; others nothing to parse.
+        return [field.to_python(public_id) for (public_id,) in cursor.fetchall()]
 
 
 def _read_and_deleted(chosen: SessionQuerySet) -> list[uuid.UUID]:

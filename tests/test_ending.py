@@ -6,9 +6,10 @@ import pytest
 from django.db import connection, transaction
 
 from django_sessionkit import registry
-from tests.browsers import both_ways
-from tests.engines import Engine, with_keys_that_stay
-from tests.interleaving import elsewhere
+from django_sessionkit.copies import redis
+from tests.browsers import Browser, both_ways
+from tests.engines import Engine, params, with_keys_that_stay
+from tests.interleaving import before_each_statement, elsewhere
 from tests.ways_to_end import BY_PROGRAM, EACH, Act, People
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
@@ -67,4 +68,41 @@ def test_where_a_deletion_does_not_tell_what_it_deleted_the_rows_are_read_before
     people.names()
     monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
     assert registry.revoke_user(people.alice) == 3
+    assert people.names() == ["", "", "", "bob"]
+
+
+@pytest.mark.parametrize("engine", params(lambda e: e.cache_alias is not None), indirect=True)
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(
+    connection.vendor != "postgresql",
+    reason="elsewhere nobody adds a session to those of a user while they are being deleted",
+)
+def test_who_signs_in_between_the_deletions_is_signed_out_too(engine: Engine) -> None:
+    people, late = People(engine), Browser()
+
+    def sign_in(number: int, verb: str) -> None:
+        if number == 2:
+            # It has committed, and its copy lies in the cache.
+            elsewhere(lambda: (late.get("/login/alice/"), late.get("/whoami/")))
+
+    with before_each_statement(sign_in):
+        assert registry.revoke_user(people.alice) == 4
+    for _ in range(2):
+        assert late.get("/whoami/").text == ""
+        assert people.names() == ["", "", "", "bob"]
+
+
+@pytest.mark.parametrize("engine", params(lambda e: e.cache_alias is not None), indirect=True)
+@pytest.mark.django_db(transaction=True)
+def test_of_more_sessions_than_a_round_trip_takes_no_copy_is_left(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "KEYS_A_TRIP", 3)
+    people = People(engine)
+    more = [Browser() for _ in range(5)]
+    for browser in more:
+        browser.get("/login/alice/")
+        assert browser.get("/whoami/").text == "alice"
+    assert registry.revoke_user(people.alice) == 8
+    assert [browser.get("/whoami/").text for browser in more] == [""] * 5
     assert people.names() == ["", "", "", "bob"]

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 
+#: How often rows are looked for: some may have been added while the first were deleted. Not until
+#: none is left: where people sign in all the time, that would never end.
+PASSES = 2
+
+
 class EndedCount(int):
     """How many sessions ended, and whether they are refused from now on."""
 
@@ -114,9 +119,10 @@ def _end_untold(chosen: SessionQuerySet, recall: Recall) -> int:
     delete = _deleted if features.can_return_columns_from_insert else _read_and_deleted
     ended: list[uuid.UUID] = []
     with transaction.atomic(using=using):
-        while batch := delete(chosen):
-            # And what has been added meanwhile.
-            ended += batch
+        for _ in range(PASSES):
+            ended += (batch := delete(chosen))
+            if not batch:
+                break
         recall.public_ids.update(ended)
         recall.schedule(using)
     return len(ended)
@@ -155,11 +161,11 @@ def _end_locked(
     ended: list[AbstractSession] = []
     with transaction.atomic(using=using):
         _lock(chosen)
-        while batch := list(chosen.select_for_update()):
+        for _ in range(PASSES if may_grow else 1):
+            if not (batch := list(chosen.select_for_update())):
+                break
             _delete(chosen, batch, is_referred_to)
             ended += batch
-            if not may_grow:
-                break
         recall.public_ids.update(session.public_id for session in ended)
         recall.schedule(using)
         announce_end(ended, reason=reason, actor=actor, recall=recall, using=using)

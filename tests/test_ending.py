@@ -106,3 +106,22 @@ def test_of_more_sessions_than_a_round_trip_takes_no_copy_is_left(
     assert registry.revoke_user(people.alice) == 8
     assert [browser.get("/whoami/").text for browser in more] == [""] * 5
     assert people.names() == ["", "", "", "bob"]
+
+
+@pytest.mark.parametrize("engine", params(lambda e: e.cache_alias is not None), indirect=True)
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(
+    connection.vendor != "postgresql",
+    reason="elsewhere nobody adds a session to those of a user while they are being deleted",
+)
+def test_people_who_sign_in_all_the_time_do_not_keep_it_from_ending(engine: Engine) -> None:
+    people, verbs = People(engine), []
+
+    def sign_in(number: int, verb: str) -> None:
+        verbs.append(verb)
+        if number < 20:
+            elsewhere(lambda: Browser().get("/login/alice/"))
+
+    with before_each_statement(sign_in):
+        assert registry.revoke_user(people.alice) >= 3
+    assert verbs == ["DELETE", "DELETE"]

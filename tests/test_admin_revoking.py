@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from django_sessionkit.admin import revoking
 from django_sessionkit.admin.options import SessionAdmin
 from django_sessionkit.models import Session
 from django_sessionkit.signals import SessionEndReason, session_ended
@@ -299,3 +300,17 @@ def test_the_copy_of_what_another_process_has_just_ended_is_taken_back_too(
     monkeypatch.setattr(SessionAdmin, "delete_queryset", delete)
     act(guard, "delete_selected", session, post="yes")
     assert alice.get("/whoami/").content == b""
+
+
+def test_an_action_over_all_pages_takes_nothing_older_than_was_confirmed(
+    guard: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revoking, "MAX_ACROSS", 5)
+    rows = pages.make_rows(9, ip_address="203.0.113.7")
+    fields = {"select_across": "1", "query": "?q=203.0.113.7"}
+    confirmation = act(guard, "delete_selected", rows[-1], **fields)
+    # Three of the five end meanwhile.
+    Session.objects.filter(pk__in=[row.pk for row in rows[-3:]]).delete()
+    guard.post(f"{LIST}?q=203.0.113.7", pages.hidden_fields(confirmation))
+    left = set(Session.objects.filter(ip_address="203.0.113.7").values_list("pk", flat=True))
+    assert left == {row.pk for row in rows[:4]}

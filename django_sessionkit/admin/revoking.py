@@ -41,6 +41,9 @@ HAS_LIST_BREADCRUMBS = django.VERSION >= (6, 1)
 #: Django's name for the field which says that an action takes more than what is selected.
 SELECT_ACROSS = "select_across"
 
+#: Where a confirmation page names the oldest session of a choice across pages.
+OLDEST = "oldest"
+
 #: Sessions that a confirmation page names; it counts the rest.
 MAX_NAMED = 100
 
@@ -208,16 +211,16 @@ class RevokingMixin(_ModelAdmin):
     ) -> Iterable[AbstractSession]:
         """Return the sessions of ``queryset``, of a choice across pages the newest.
 
-        Without those that have come since the confirmation page, which names the newest where it
-        does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS).
+        Without those that are newer or older than what the confirmation page was about. It names
+        the ends where it does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS).
         """
         if request.POST.get(SELECT_ACROSS) != "1":
             return queryset
         if request.POST.get("post"):
-            newest = request.POST.get(ACTION_CHECKBOX_NAME, "")
-            if not newest.isdecimal() or len(newest) >= 20:
+            bounds = [request.POST.get(name, "") for name in (OLDEST, ACTION_CHECKBOX_NAME)]
+            if not all(bound.isdecimal() and len(bound) < 20 for bound in bounds):
                 return []
-            queryset = queryset.filter(pk__lte=int(newest))
+            queryset = queryset.filter(pk__range=[int(bound) for bound in bounds])
         sessions = list(queryset.order_by("-pk")[: MAX_ACROSS + 1])
         if len(sessions) > MAX_ACROSS:
             message = gettext("Only the newest %s of the sessions that match were taken.")
@@ -249,7 +252,8 @@ class RevokingMixin(_ModelAdmin):
             "selected": selected,
             "action": request.POST.get("action"),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
-            # Of a choice across pages only the newest, which is the first, is named.
+            # Of a choice across pages only the newest (the first) and the oldest are named.
+            "oldest": selected[-1].pk,
             "select_across": request.POST.get(SELECT_ACROSS) == "1",
         }
         return TemplateResponse(request, self.delete_selected_confirmation_template, context)

@@ -9,19 +9,25 @@ else the machine does hits them all. Times are medians, with p10 and p90; ratios
 ``db`` engine in the same run. Flushes that database of the Redis; makes a test database for each
 engine and drops it. ``--quick`` takes less than a minute. Packages that are not installed are left
 out.
+
+``--core 0`` keeps the engines and the servers' processes that they talk to on one core (on Linux,
+with servers on the same machine, as root). Where a virtual machine wakes another core for each
+answer, that can take longer than the answer, and it differs from process to process.
 """
 # ruff: noqa: S603, T201 - programs of our own, and a report
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from io import BytesIO
@@ -130,18 +136,35 @@ def main() -> None:
     parser.add_argument(
         "--prepare", action="store_true", help="let PostgreSQL keep plans (server_side_binding)"
     )
+    parser.add_argument("--core", type=int, metavar="N", help="keep all of it on one core")
     parser.add_argument("--only", nargs="+", choices=ENGINES, help="these, and contrib db")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.engine:
         serve(ENGINES[options.engine], options)
-    else:
+        return
+    with redis.Redis.from_url(options.redis) as server, kept_on(options.core, server):
+        server.flushdb()
         compare(options)
+
+
+@contextlib.contextmanager
+def kept_on(core: int | None, server: redis.Redis) -> Iterator[None]:
+    """Keep the Redis on one core, and let it go again."""
+    if core is None:
+        yield
+        return
+    process = int(cast("dict[str, Any]", server.info("server"))["process_id"])
+    before = os.sched_getaffinity(process)
+    os.sched_setaffinity(process, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(process, before)
 
 
 def compare(options: argparse.Namespace) -> None:
     """Run the engines side by side and print the tables."""
-    redis.Redis.from_url(options.redis).flushdb()
     rounds, times = (12, 15) if options.quick else (60, 25)
     names = [name for name, engine in ENGINES.items() if engine.is_installed]
     if options.quick:
@@ -151,6 +174,8 @@ def compare(options: argparse.Namespace) -> None:
     arguments = [f"--database={options.database}", f"--redis={options.redis}"]
     if options.prepare:
         arguments.append("--prepare")
+    if options.core is not None:
+        arguments.append(f"--core={options.core}")
     workers = {
         name: subprocess.Popen(
             [sys.executable, __file__, *arguments, f"--engine={name}"],
@@ -315,6 +340,9 @@ def serve(engine: Engine, options: argparse.Namespace) -> None:
     from django.test.utils import CaptureQueriesContext, setup_databases  # noqa: PLC0415
 
     old = setup_databases(verbosity=0, interactive=False)
+    if options.core is not None:
+        for process in (0, cast("Any", connection.connection).info.backend_pid):
+            os.sched_setaffinity(process, {options.core})
     server = redis.Redis.from_url(options.redis)
     # As a worker does between requests, but for closing the connection.
     signals.request_started.disconnect(reset_queries)

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
@@ -44,6 +44,7 @@ from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.clients import Client
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.signals import SessionEndReason
+from django_sessionkit.signing import session_signer
 
 AUTH_PREFIX = "_auth_user_"
 
@@ -118,6 +119,23 @@ class BaseSessionStore(SessionBase):
     def lease_has_run_out(self) -> bool:
         """Whether ``renew_lease()`` has something to do; asks neither row nor cache."""
         raise NotImplementedError
+
+    # As Django's, which make a signer each time.
+
+    def encode(self, session_dict: dict[str, Any]) -> str:
+        signer = session_signer(self.key_salt)
+        return signer.sign_object(session_dict, serializer=self.serializer, compress=True)
+
+    def decode(self, session_data: str | bytes) -> dict[str, Any]:
+        try:
+            signer = session_signer(self.key_salt)
+            data: dict[str, Any] = signer.unsign_object(
+                cast(str, session_data), serializer=self.serializer
+            )
+        except Exception:
+            # Whatever it is, Django says so, and that the session is empty.
+            return super().decode(session_data)
+        return data
 
     def _parse(self, session_key: object) -> SplitKey | None:
         """Take a session key apart, as browsers hold it; return None if it is none of ours."""

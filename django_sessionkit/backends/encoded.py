@@ -6,10 +6,10 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
-from django.contrib.sessions.backends.base import SessionBase
 from django.core.signing import JSONSerializer
 
 from django_sessionkit import prepared
+from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.backends.tracked import TrackedStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.exceptions import BadEntry
@@ -92,4 +92,6 @@ class EncodedStore(TrackedStore):
 
     def _encodes_by_itself(self) -> bool:
         cls = type(self)
-        return cls.encode is not SessionBase.encode or cls.decode is not SessionBase.decode
+        return (
+            cls.encode is not BaseSessionStore.encode or cls.decode is not BaseSessionStore.decode
+        )

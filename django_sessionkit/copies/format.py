@@ -30,10 +30,11 @@ from enum import Enum
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
 
 from django_sessionkit.exceptions import BadEntry
 from django_sessionkit.moments import microseconds, moment
+from django_sessionkit.signing import salted_digest
 
 FORMAT = b"\x01"
 STAMP = struct.Struct(">q")
@@ -160,7 +161,7 @@ def _is_within(written_at: datetime, lease: int) -> bool:
 def _mac(head: bytes, public_id: uuid.UUID, body: bytes, key: str | bytes) -> bytes:
     # What precedes the body has a fixed length, so no two entries give the same text.
     text = head + public_id.bytes + body
-    return salted_hmac(_SALT, text, key, algorithm="sha256").digest()[:MAC_SIZE]
+    return salted_digest(_SALT, text, key)[:MAC_SIZE]
 
 
 def _is_authentic(mac: bytes, head: bytes, public_id: uuid.UUID, body: bytes) -> bool:

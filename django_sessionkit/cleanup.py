@@ -28,8 +28,8 @@ from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.orphans import ROWS_A_QUERY, find_orphans
 from django_sessionkit.signals import SessionEndReason
 
-#: Larger ones are no faster, and what waits for them waits longer.
-DEFAULT_BATCH_SIZE = 2_000
+#: Smaller ones commit more often, which costs; larger ones let a save beside them wait longer.
+DEFAULT_BATCH_SIZE = 10_000
 FIRST_BATCH_SIZE = 500
 SMALLEST_BATCH_SIZE = 50
 #: What a statement should take: the size of batches follows, by a factor of 2 at most.

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import uuid
 from dataclasses import dataclass, field
 
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS
-from django.utils.crypto import constant_time_compare, get_random_string
+from django.utils.crypto import constant_time_compare
 
 SECRET_LENGTH = 32
 _KEY = re.compile(rf"([0-9a-f]{{32}})([0-9a-z]{{{SECRET_LENGTH}}})", re.ASCII)
@@ -30,7 +31,7 @@ class SplitKey:
     @classmethod
     def generate(cls, public_id: uuid.UUID | None = None) -> SplitKey:
         """Return a key with a new random secret, for ``public_id`` or a new public id."""
-        return cls(public_id or uuid.uuid4(), get_random_string(SECRET_LENGTH, VALID_KEY_CHARS))
+        return cls(public_id or uuid.uuid4(), _new_secret())
 
     @classmethod
     def parse(cls, session_key: object) -> SplitKey | None:
@@ -55,3 +56,16 @@ class SplitKey:
     def proves(self, secret_hash: bytes | memoryview) -> bool:
         """Tell, in constant time, whether ``secret_hash`` was made of this secret."""
         return constant_time_compare(self.secret_hash, bytes(secret_hash))
+
+
+def _new_secret() -> str:
+    """Return random characters, all of them equally likely.
+
+    One number with so many digits: to ask the system for each takes most of a key's time.
+    """
+    base, characters = len(VALID_KEY_CHARS), []
+    number = secrets.randbelow(base**SECRET_LENGTH)
+    for _ in range(SECRET_LENGTH):
+        number, digit = divmod(number, base)
+        characters.append(VALID_KEY_CHARS[digit])
+    return "".join(characters)

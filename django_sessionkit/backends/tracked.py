@@ -119,9 +119,8 @@ class TrackedStore(RowStore):
         if self._session_key is not None and self._row is None and not self._is_deferred:
             # clear() does that; the session of before must not outlive this.
             self._remember(self._read())
-        row, key = self._current_row(), SplitKey.parse(self._session_key)
-        new = SplitKey.generate(key.public_id if key else None)
-        if row is not None and self._replace_secret(row, new):
+        row = self._current_row()
+        if row is not None and self._replace_secret(row, new := SplitKey.generate(row.public_id)):
             self._session_key = self._row_key = new.session_key
         elif self._had_user():
             # It ended while somebody was signed in, and is not revived.

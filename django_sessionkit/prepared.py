@@ -80,7 +80,7 @@ class Select(Statement):
         super().__init__(*compiler.as_sql())
         columns = [column for column, _, _ in compiler.select[: compiler.col_count]]
         self._converters = [
-            (place, functions, expression)
+            (place, [_of_no_connection(one, compiler.connection) for one in functions], expression)
             for place, (functions, expression) in compiler.get_converters(columns).items()
         ]
         info = compiler.klass_info
@@ -127,6 +127,16 @@ class Select(Statement):
             for convert in functions:
                 converted[place] = convert(converted[place], expression, connection)
         return converted
+
+
+def _of_no_connection(convert: Any, connection: BaseDatabaseWrapper) -> Any:
+    """Return the converter, bound to no connection: that would outlive its thread."""
+    if getattr(convert, "__self__", None) is not connection.ops:
+        return convert
+    method = convert.__func__
+    return lambda value, expression, connection: method(
+        connection.ops, value, expression, connection
+    )
 
 
 class _Maker:

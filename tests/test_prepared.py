@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import uuid
+import weakref
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import CharField, F, Model
 from django.db.models.signals import ModelSignal, post_init, post_save, pre_init
 from django.test import override_settings
@@ -274,3 +277,22 @@ def test_a_field_that_makes_its_sql_of_the_value_is_left_to_the_orm(
         changes = {"user_agent": value, "created_at": timezone.now()}
         assert prepared.update(Session, {"id": session.pk}, changes, "default") == 1
         assert Session.objects.get().user_agent == stored
+
+
+def test_a_statement_keeps_the_connection_of_no_thread_alive(session: Session) -> None:
+    prepared._statements.clear()
+    connections_of_the_thread: list[Any] = []
+
+    def ask() -> None:
+        # The first to ask: the statement is prepared with its connection.
+        find(session.public_id, with_user=True)
+        connections_of_the_thread.append(weakref.ref(connections["default"]))
+        connections.close_all()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    gc.collect()
+    (connection_of_the_thread,) = connections_of_the_thread
+    assert prepared._statements
+    assert connection_of_the_thread() is None

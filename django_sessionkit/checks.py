@@ -119,6 +119,17 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                     id="sessionkit.E004",
                 )
             )
+        elif any(model._meta.parents.values()):
+            # A proxy has a parent too, but no link to it.
+            messages.append(
+                Error(
+                    f"The model of {settings.SESSION_ENGINE!r}, {model!r}, keeps its sessions in "
+                    "two tables, which no single statement can write.",
+                    hint="Derive it from django_sessionkit.base_session.AbstractSession, not from "
+                    "a model that has a table.",
+                    id="sessionkit.E004",
+                )
+            )
     if is_ours and not any(issubclass(one, SessionMiddleware) for one in _session_middleware()):
         messages.append(
             checks.Warning(

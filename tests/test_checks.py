@@ -14,9 +14,11 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core import checks
 from django.test import override_settings
+from django.test.utils import isolate_apps
 
 from django_sessionkit.backends.db import SessionStore as Ours
 from django_sessionkit.middleware import SessionMiddleware
+from django_sessionkit.models import Session
 
 ROOT = Path(__file__).resolve().parent.parent
 OUR_APP, DJANGO_APP = "django_sessionkit", "django.contrib.sessions"
@@ -78,6 +80,26 @@ def test_good_values_are_in_order(settings: dict[str, object]) -> None:
 def test_an_engine_whose_model_cannot_hold_our_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "SessionStore", StoreOfAnotherModel, raising=False)
     assert ids(SESSION_ENGINE=__name__) == {"sessionkit.E004"}
+
+
+@pytest.mark.parametrize(("is_proxy", "expected"), [(False, {"sessionkit.E004"}), (True, set())])
+def test_an_engine_whose_model_has_two_tables(
+    monkeypatch: pytest.MonkeyPatch, is_proxy: bool, expected: set[str]
+) -> None:
+    with isolate_apps("tests.app"):
+
+        class Child(Session):
+            class Meta:
+                app_label = "app"
+                proxy = is_proxy
+
+    class Store(Ours):
+        @classmethod
+        def get_model_class(cls) -> Any:
+            return Child
+
+    monkeypatch.setattr(sys.modules[__name__], "SessionStore", Store, raising=False)
+    assert ids(SESSION_ENGINE=__name__) == expected
 
 
 @pytest.mark.parametrize("engine", ["no.such.engine", "django_sessionkit.backends", "tests.urls"])
@@ -149,6 +171,7 @@ import json
 import django
 from django.core import checks
 from django.test import override_settings
+from django.test.utils import isolate_apps
 django.setup()
 for cookies in {cookies}:
     with override_settings(**cookies):

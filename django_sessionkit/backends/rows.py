@@ -170,7 +170,7 @@ class RowStore(BaseSessionStore):
     def _current_row(self) -> AbstractSession | None:
         """Return the row that belongs to the session key of now, as far as it is known."""
         # Where there is none, the key need not be looked at.
-        return self._row if self._row and self._row_key == self._session_key else None
+        return self._row if self._row is not None and self._row_key == self._session_key else None
 
     def _read(self) -> AbstractSession | None:
         """Read the row of the session key; forget the key if no active session has it."""

@@ -171,7 +171,6 @@ import json
 import django
 from django.core import checks
 from django.test import override_settings
-from django.test.utils import isolate_apps
 django.setup()
 for cookies in {cookies}:
     with override_settings(**cookies):

@@ -314,16 +314,3 @@ def test_an_action_over_all_pages_takes_nothing_older_than_was_confirmed(
     guard.post(f"{LIST}?q=203.0.113.7", pages.hidden_fields(confirmation))
     left = set(Session.objects.filter(ip_address="203.0.113.7").values_list("pk", flat=True))
     assert left == {row.pk for row in rows[:4]}
-
-
-def test_ending_all_of_many_users_takes_the_newest_and_says_so(
-    guard: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(revoking, "MAX_ACROSS", 5)
-    alice = User.objects.create_user("alice")
-    rows = pages.make_rows(9, user=alice)
-    confirmation = act(guard, "revoke_users", rows[0])
-    assert "Only the newest 5" in confirmation.content.decode()
-    act(guard, "revoke_users", rows[0], post="yes")
-    left = set(Session.objects.filter(user=alice).values_list("pk", flat=True))
-    assert left == {row.pk for row in rows[:4]}

@@ -47,7 +47,7 @@ OLDEST = "oldest"
 #: Sessions that a confirmation page names; it counts the rest.
 MAX_NAMED = 100
 
-#: Sessions that one action takes across pages, or of all users chosen; they are all read.
+#: Sessions that one action takes across pages; they are all read.
 MAX_ACROSS = 10_000
 
 
@@ -89,8 +89,7 @@ class RevokingMixin(_ModelAdmin):
             self.message_user(request, message, messages.WARNING)
             return None
         users = {session.user_id for session in owned}
-        found = self.get_queryset(request).filter(user__in=users)
-        theirs = self._allowed(request, self._newest(request, found))
+        theirs = self._allowed(request, self.get_queryset(request).filter(user__in=users))
         allowed = {session.user_id for session in theirs}
         selected = [session for session in owned if session.user_id in allowed]
         return self._confirm_or_revoke(request, theirs, selected=selected) if theirs else None
@@ -222,12 +221,6 @@ class RevokingMixin(_ModelAdmin):
             if not all(bound.isdecimal() and len(bound) < 20 for bound in bounds):
                 return []
             queryset = queryset.filter(pk__range=[int(bound) for bound in bounds])
-        return self._newest(request, queryset)
-
-    def _newest(
-        self, request: HttpRequest, queryset: QuerySet[AbstractSession]
-    ) -> list[AbstractSession]:
-        """Return as many sessions as one action takes, and report it if there are more."""
         sessions = list(queryset.order_by("-pk")[: MAX_ACROSS + 1])
         if len(sessions) > MAX_ACROSS:
             message = gettext("Only the newest %s of the sessions that match were taken.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_sessionkit.clients import MAX_USER_AGENT, device_label
 from django_sessionkit.conf import conf
+from django_sessionkit.keys import new_public_id
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -42,8 +42,14 @@ class AbstractSession(models.Model):
     """One row for a session: who, since when, until when, and its data."""
 
     id = models.BigAutoField(primary_key=True)
-    public_id = models.UUIDField(_("public id"), unique=True, default=uuid.uuid4, editable=False)
+    public_id = models.UUIDField(_("public id"), unique=True, default=new_public_id, editable=False)
     secret_hash = models.BinaryField(_("secret hash"), max_length=32, editable=False)
+    # The secret before: the first bytes of its hash, whether its holder was already this user, and
+    # when it was replaced (microseconds since 1970, by the database's clock). They tell a retired
+    # key, whose request was in flight, from a made-up one, and authenticate nobody.
+    previous_mark = models.BinaryField(max_length=8, null=True, editable=False)
+    previous_was_users = models.BooleanField(default=False, editable=False)
+    replaced_at = models.BigIntegerField(null=True, editable=False)
     # No constraint and no cascade: sessions may live in another database than users, and who may
     # not delete sessions may still delete users. receivers.py revokes instead. The index is the
     # composite one below.

@@ -11,6 +11,10 @@ class SessionGone(UpdateError):  # noqa: N818 - like Django's SessionInterrupted
     """
 
 
+class KeyReplaced(SessionGone):
+    """The session goes on under another secret than the one that this store holds."""
+
+
 class CacheUnreachable(Exception):  # noqa: N818 - what has happened, not what was done wrong
     """The cache that SESSION_CACHE_ALIAS names did not answer, or refused.
 

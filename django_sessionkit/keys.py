@@ -1,9 +1,14 @@
 """Session keys: split tokens, of which one half finds the row and the other is proven.
 
-A key is 32 hexadecimal digits of the session's public id followed by 32 characters of secret.
-The row keeps the SHA-256 of the secret alone, so a stolen table logs nobody in. A plain hash is
-enough for a random secret of 165 bits: there is nothing to guess (OWASP Session Management
-Cheat Sheet asks for 64 bits of entropy, NIST SP 800-63B section 5.1 for a hash at rest).
+A session key is the base64url text (RFC 4648, section 5) of 30 random bytes, so 40 characters:
+columns for session keys have that many (Django's own, ``allauth.usersessions``, carts). 14 bytes
+are the public id, 16 are the secret. The row keeps the SHA-256 of the secret alone, so a stolen
+table logs nobody in. A plain hash is enough for a random secret of 128 bits, which nobody guesses
+(OWASP ASVS 5.0, 7.2.3, asks for 128 bits; NIST SP 800-63B-4, 5.1, for a hash at rest).
+
+The public id is a UUID of version 8 (RFC 9562, section 5.8). From the left: 48 bits of the id, the
+version, 12 bits of the id, the variant, ten bits that are 0, 52 bits of the id; so every public id
+reads ``xxxxxxxx-xxxx-8xxx-800x-xxxxxxxxxxxx``.
 """
 
 from __future__ import annotations
@@ -12,13 +17,24 @@ import hashlib
 import re
 import secrets
 import uuid
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 
-from django.contrib.sessions.backends.base import VALID_KEY_CHARS
 from django.utils.crypto import constant_time_compare
 
-SECRET_LENGTH = 32
-_KEY = re.compile(rf"([0-9a-f]{{32}})([0-9a-z]{{{SECRET_LENGTH}}})", re.ASCII)
+#: How many random bytes a public id, and a secret, consist of.
+ID_BYTES, SECRET_BYTES = 14, 16
+#: How many characters a session key has.
+KEY_LENGTH = 40
+#: How many bytes of a secret's hash mark the secret that a row had before.
+MARK_BYTES = 8
+
+_KEY = re.compile(rf"[A-Za-z0-9_-]{{{KEY_LENGTH}}}", re.ASCII)
+_SECRET = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+# The bits of a UUID that hold no part of the id, and what they are: version 8, variant 0b10, ten 0.
+_FIXED_BITS = (0xF << 76) | (0xFFF << 52)
+_FIXED = (0x8 << 76) | (0x800 << 52)
+_LOW, _MIDDLE = (1 << 52) - 1, (1 << 12) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +42,20 @@ class SplitKey:
     """A session key taken apart: ``public_id`` may be shown, ``secret`` never (nor by repr)."""
 
     public_id: uuid.UUID
-    secret: str = field(repr=False)
+    secret: bytes = field(repr=False)
 
     @classmethod
     def generate(cls, public_id: uuid.UUID | None = None) -> SplitKey:
         """Return a key with a new random secret, for ``public_id`` or a new public id."""
-        return cls(public_id or uuid.uuid4(), _new_secret())
+        return cls(public_id or new_public_id(), secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
     def parse(cls, session_key: object) -> SplitKey | None:
         """Take a raw session key apart; return None if it cannot be one of ours."""
-        if not isinstance(session_key, str) or not (match := _KEY.fullmatch(session_key)):
+        if not isinstance(session_key, str) or not _KEY.fullmatch(session_key):
             return None
-        return cls(uuid.UUID(hex=match[1]), match[2])
+        raw = urlsafe_b64decode(session_key)
+        return cls(_public_id(raw[:ID_BYTES]), raw[ID_BYTES:])
 
     def __str__(self) -> str:
         return str(self.public_id)
@@ -46,26 +63,54 @@ class SplitKey:
     @property
     def session_key(self) -> str:
         """The raw session key, as it stands in the cookie."""
-        return self.public_id.hex + self.secret
+        return urlsafe_b64encode(_id_bytes(self.public_id) + self.secret).decode("ascii")
 
     @property
     def secret_hash(self) -> bytes:
         """The SHA-256 digest of the secret, 32 bytes."""
-        return hashlib.sha256(self.secret.encode("ascii")).digest()
+        return hashlib.sha256(self.secret).digest()
+
+    @property
+    def mark(self) -> bytes:
+        """The first bytes of the secret's hash: tells a secret again, and proves nothing."""
+        return self.secret_hash[:MARK_BYTES]
 
     def proves(self, secret_hash: bytes | memoryview) -> bool:
         """Tell, in constant time, whether ``secret_hash`` was made of this secret."""
         return constant_time_compare(self.secret_hash, bytes(secret_hash))
 
 
-def _new_secret() -> str:
-    """Return random characters, all of them equally likely.
+def new_public_id() -> uuid.UUID:
+    """Return a public id that no session has had: 112 random bits."""
+    return _public_id(secrets.token_bytes(ID_BYTES))
 
-    One number with so many digits: to ask the system for each takes most of a key's time.
-    """
-    base, characters = len(VALID_KEY_CHARS), []
-    number = secrets.randbelow(base**SECRET_LENGTH)
-    for _ in range(SECRET_LENGTH):
-        number, digit = divmod(number, base)
-        characters.append(VALID_KEY_CHARS[digit])
-    return "".join(characters)
+
+def is_public_id(value: uuid.UUID) -> bool:
+    """Tell whether the UUID can be the public id of a session."""
+    return value.int & _FIXED_BITS == _FIXED
+
+
+def secret_to_text(secret: bytes) -> str:
+    """Return the secret as base64url text without padding, 22 characters."""
+    return urlsafe_b64encode(secret).decode("ascii").rstrip("=")
+
+
+def secret_from_text(text: str) -> bytes | None:
+    """Return the secret that ``secret_to_text()`` wrote, or None if the text is none."""
+    return urlsafe_b64decode(text + "==") if _SECRET.fullmatch(text) else None
+
+
+def _public_id(raw: bytes) -> uuid.UUID:
+    bits = int.from_bytes(raw)
+    # uuid.UUID(version=8) raises before Python 3.14, so the bits are set here.
+    high, middle, low = bits >> 64, (bits >> 52) & _MIDDLE, bits & _LOW
+    return uuid.UUID(int=(high << 80) | (middle << 64) | low | _FIXED)
+
+
+def _id_bytes(public_id: uuid.UUID) -> bytes:
+    """Return the random bytes of a public id. Raises ValueError if no session can have it."""
+    if not is_public_id(public_id):
+        raise ValueError(f"{public_id} is not the public id of a session.")
+    bits = public_id.int
+    high, middle, low = bits >> 80, (bits >> 64) & _MIDDLE, bits & _LOW
+    return ((high << 64) | (middle << 52) | low).to_bytes(ID_BYTES)

@@ -39,6 +39,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
       flight does not delete the cookie that a login in another tab has just set;
     - where a cache holds the sessions and does not answer, the response is a 503 and the cookie is
       left alone;
+    - a cookie that ends with the browser is not set again while it stays as it is;
     - ``last_seen_at`` moves at most once a lease, with the response, outside of the view's
       transaction.
 
@@ -82,6 +83,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         super().process_request(request)
         if isinstance(request.session, BaseSessionStore):
             request.session.client_meta = request.META
+            request.session.arrived_at = time.monotonic()
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = getattr(request, "session", None)
@@ -93,7 +95,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 session._get_session()
                 if not session.is_empty():
                     session.save()
-                    _set_cookie(session, response)
+                    if not _has_cookie(request, session):
+                        _set_cookie(session, response)
             except UpdateError:
                 _log_dropped(request)
             except CacheUnreachable:
@@ -115,7 +118,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 await session._aget_session()
                 if not session.is_empty():
                     await session.asave()
-                    _set_cookie(session, response)
+                    if not _has_cookie(request, session):
+                        _set_cookie(session, response)
             except UpdateError:
                 _log_dropped(request)
             except CacheUnreachable:
@@ -154,6 +158,19 @@ def _log_dropped(request: HttpRequest) -> None:
         # A path may hold line breaks and escape sequences (as in CVE-2025-48432).
         request.path.encode("unicode_escape").decode("ascii"),
         extra={"request": request},
+    )
+
+
+def _has_cookie(request: HttpRequest, session: BaseSessionStore) -> bool:
+    """Whether the browser holds the very cookie that would be set.
+
+    To repeat it could put an old key back over that of a login whose response came first. A
+    cookie that has an end of its own is set anew with each save, since the save moves that.
+    """
+    return (
+        session.get_expire_at_browser_close()
+        and not session.has_new_expiry
+        and session.session_key == request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     )
 
 

@@ -49,7 +49,7 @@ def on_login(sender: type[Model], request: HttpRequest | None, **kwargs: Any) ->
 
     Django's ``login()`` keeps the key in that case; it must change with every gain of rights
     (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
-    Change").
+    Change"), but for a key that is less than a minute old.
     """
     session = getattr(request, "session", None)
     if request is None or not isinstance(session, BaseSessionStore):
@@ -58,7 +58,7 @@ def on_login(sender: type[Model], request: HttpRequest | None, **kwargs: Any) ->
         session.client_meta = request.META
     session.mark_authenticated()
     if not session.has_new_key:
-        session.cycle_key()
+        session.renew_key_at_login()
 
 
 def on_logout(sender: type[Model], request: HttpRequest | None, user: Any, **kwargs: Any) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 
 LIST = "/admin/sessionkit/session/"
@@ -44,7 +45,9 @@ def browser(user: User | None = None, address: str = "192.0.2.1") -> Client:
 
 def row(client: Client) -> AbstractSession:
     """Return the row of the browser's session."""
-    session = registry.find_session(client.cookies["sessionid"].value[:32])
+    key = SplitKey.parse(client.cookies["sessionid"].value)
+    assert key is not None
+    session = registry.find_session(key.public_id)
     assert session is not None
     return session
 

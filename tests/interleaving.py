@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, connections
+from django.db.models import F
 
 from django_sessionkit.conf import conf
 from django_sessionkit.models import Session
@@ -58,6 +60,14 @@ def save(session_key: str, **data: Any) -> str:
 def stored(session_key: str | None) -> dict[str, Any]:
     """Return what the next request finds under the key."""
     return dict(conf.session_store(session_key).items())
+
+
+def replaced_earlier(by: timedelta) -> None:
+    """Move back the moment at which each session got its present key."""
+    microseconds = by // timedelta(microseconds=1)
+    Session.objects.update(
+        created_at=F("created_at") - by, replaced_at=F("replaced_at") - microseconds
+    )
 
 
 def elsewhere(act: Callable[[], Any]) -> Any:

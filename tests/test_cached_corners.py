@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -17,6 +18,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_sessionkit import registry
+from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
@@ -43,8 +45,10 @@ def taken_back() -> Iterator[None]:
         raise TakenBack
 
 
-def public_id(session_key: str) -> str:
-    return session_key[:32]
+def public_id(session_key: str) -> uuid.UUID:
+    key = SplitKey.parse(session_key)
+    assert key is not None
+    return key.public_id
 
 
 @with_a_cache
@@ -165,7 +169,7 @@ def test_after_a_save_within_a_transaction_the_cache_is_asked_again(
 @with_a_cache
 def test_a_wrong_secret_does_not_keep_the_right_one_from_its_lease(engine: Engine) -> None:
     session_key = saved(**USER)
-    wrong = session_key[:32] + "0" * 32
+    wrong = engine.wrong_key(session_key)
     assert stored(wrong) == {}
     assert queries_on_sessions(lambda: stored(session_key)) == 0
 

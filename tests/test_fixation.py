@@ -16,11 +16,12 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 
+from django_sessionkit.backends.replaced import KEPT_FOR
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine
-from tests.interleaving import saved
+from tests.interleaving import replaced_earlier, saved
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 
@@ -95,11 +96,10 @@ def test_a_planted_key_used_during_the_login_sees_and_stores_nothing_of_the_vict
 ) -> None:
     victim.get(f"/{wait}/victim/", meanwhile=lambda: attacker.get(path))
     data = victim.data()
-    # What came before the key was replaced is the visitor's, as ever; nothing after it. What
-    # another browser stores with a token is in another token.
-    is_visitors = wait == "login" or not engine.keeps_public_id_at_login
-    is_seen = is_visitors and not engine.key_is_token
-    assert data.get("evil") == ("x" if is_seen and "evil" in path else None)
+    # What came before the login's save is the visitor's, as ever; nothing after it. What another
+    # browser stores with a token is in another token.
+    is_seen = "evil" in path and not engine.key_is_token
+    assert data.get("evil") == ("x" if is_seen else None)
     assert victim.get("/whoami/").text == "victim"
     assert "_auth_user_id" not in attacker.response.text
     assert "victim" not in attacker.response.text
@@ -163,9 +163,7 @@ def test_two_logins_at_once_from_one_visitors_session_get_a_session_each(
     assert victim.get("/whoami/").text == "victim"
     assert attacker.get("/whoami/").text == "mallory"
     assert victim.data()["planted"] == "x"
-    # What was loaded before the key was replaced goes along; a retired key loads nothing.
-    is_visitors = wait == "login" or not engine.keeps_public_id_at_login
-    assert attacker.data().get("planted") == ("x" if is_visitors else None)
+    assert attacker.data()["planted"] == "x"
     secret_of(victim)
     assert "secret" not in attacker.data()
 
@@ -193,6 +191,7 @@ def test_signing_in_again_as_the_same_user_changes_the_key_and_keeps_the_session
     browser = Browser(is_async=is_async)
     browser.get("/login/victim/")
     browser.get("/set/cart/x/")
+    replaced_earlier(KEPT_FOR)
     before, old_key = browser.row, browser.session_key
     browser.get("/login/victim/")
     assert browser.session_key != old_key
@@ -207,17 +206,33 @@ def test_signing_in_again_as_the_same_user_changes_the_key_and_keeps_the_session
 
 
 @both_ways
-@pytest.mark.parametrize("path", ["/set/late/x/", "/read/", "/logout/"])
-def test_another_tab_in_flight_neither_sets_nor_deletes_the_cookie_of_a_new_login(
+@pytest.mark.parametrize("path", ["/set/late/x/", "/read/"])
+def test_another_tab_in_flight_does_not_touch_the_cookie_of_a_new_login(
     is_async: bool, path: str
 ) -> None:
     tab = Browser(is_async=is_async)
     tab.get("/login/victim/")
+    replaced_earlier(KEPT_FOR)
     other = Browser(is_async=is_async, session_key=tab.session_key)
     tab.get(path, meanwhile=lambda: other.get("/login/victim/"))
     assert not tab.cookie_was_touched
+    assert other.session_key != tab.session_key
     assert other.get("/whoami/").text == "victim"
     assert "late" not in other.data()
+
+
+@both_ways
+def test_a_logout_in_one_tab_is_not_undone_by_signing_in_again_in_another(
+    is_async: bool,
+) -> None:
+    tab = Browser(is_async=is_async)
+    tab.get("/login/victim/")
+    replaced_earlier(KEPT_FOR)
+    other = Browser(is_async=is_async, session_key=tab.session_key)
+    tab.get("/logout/", meanwhile=lambda: other.get("/login/victim/"))
+    assert tab.cookie_was_deleted
+    assert other.get("/whoami/").text == ""
+    assert not Session.objects.exists()
 
 
 @both_ways
@@ -238,15 +253,17 @@ def test_a_logout_that_ended_nothing_leaves_the_cookie_of_a_later_login_alone(
 
 
 @both_ways
-def test_a_login_as_somebody_else_in_flight_over_a_retired_key_gets_its_own_cookie(
+def test_a_login_as_somebody_else_ends_the_session_whatever_its_key_is_by_then(
     is_async: bool,
 ) -> None:
     tab = Browser(is_async=is_async)
     tab.get("/login/victim/")
+    replaced_earlier(KEPT_FOR)
     other = Browser(is_async=is_async, session_key=tab.session_key)
     tab.get("/login/mallory/", meanwhile=lambda: other.get("/login/victim/"))
     assert tab.get("/whoami/").text == "mallory"
-    assert other.get("/whoami/").text == "victim"
+    assert other.get("/whoami/").text == ""
+    assert [row.user_id for row in Session.objects.all()] == [tab.row.user_id]
 
 
 def _create(request: HttpRequest) -> None:
@@ -265,8 +282,16 @@ def _flush_and_fill(request: HttpRequest) -> None:
 
 
 @both_ways
-@pytest.mark.parametrize("act", [_create, _cycle, _flush_and_fill])
-@pytest.mark.parametrize("is_signed_in", [False, True], ids=["a visitor's", "a user's"])
+@pytest.mark.parametrize(
+    ("act", "is_signed_in"),
+    [
+        (_create, False),
+        (_cycle, False),
+        (_flush_and_fill, False),
+        (_create, True),
+        (_cycle, True),  # and who flushes signs out, see test_key_replacement.py
+    ],
+)
 def test_nothing_but_a_login_starts_a_session_over_a_retired_key(
     engine: Engine,
     attacker: Browser,
@@ -283,7 +308,9 @@ def test_nothing_but_a_login_starts_a_session_over_a_retired_key(
     victim.get("/login/victim/")
     if is_signed_in:
         attacker.session_key = victim.session_key or ""
+        replaced_earlier(KEPT_FOR)
         victim.get("/login/victim/")
+        assert victim.session_key != attacker.session_key
     # The same browser's other tab, on its way with the key of before.
     response = attacker.get("/do/act/")
     assert response.status_code == 200

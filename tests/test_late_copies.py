@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 
 from django_sessionkit import registry
+from django_sessionkit.backends.replaced import KEPT_FOR
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.slots import copy_key, voucher_key
 from django_sessionkit.keys import SplitKey
@@ -24,7 +25,7 @@ from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, params
-from tests.interleaving import elsewhere, saved
+from tests.interleaving import elsewhere, replaced_earlier, saved
 from tests.late import just_before
 from tests.ways_to_end import EACH, Act, People
 
@@ -50,6 +51,7 @@ def signed_in(is_async: bool) -> Browser:
     User.objects.create_user("alice")
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
+    replaced_earlier(KEPT_FOR)  # else to sign in again would leave the key as it is
     browser.data()
     return browser
 

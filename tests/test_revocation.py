@@ -134,12 +134,14 @@ def test_with_every_request_saved_a_revoked_one_is_answered_too(
 
 @both_ways
 @pytest.mark.parametrize("path", ["/login/alice/", "/login-and-wait/alice/"])
-def test_signing_in_again_does_not_revive_what_was_revoked_meanwhile(
+def test_signing_in_again_starts_another_session_than_the_one_that_was_revoked_meanwhile(
     browser: Browser, path: str
 ) -> None:
+    old, public_id = browser.session_key, browser.public_id
     assert browser.get(path, meanwhile=registry.revoke_everyone).status_code == 200
-    assert not browser.cookie_was_touched
-    assert not Session.objects.exists()
+    assert browser.get("/whoami/").text == "alice"
+    assert Session.objects.get().public_id == browser.public_id != public_id
+    assert Browser(is_async=browser.is_async, session_key=old).get("/whoami/").text == ""
 
 
 @both_ways

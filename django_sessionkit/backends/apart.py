@@ -13,9 +13,9 @@ from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from django_sessionkit.backends.encoded import EncodedStore
-from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.exceptions import KeyReplaced, SessionGone
 
 #: What a save inside the lease leaves to the next renewal.
 LATER = frozenset({"id", "version", "data", "last_seen_at", "ip_address", "user_agent"})
@@ -62,11 +62,26 @@ class ApartStore(EncodedStore):
     def _write_row(self, base: AbstractSession, changes: dict[str, Any]) -> None:
         """Write the columns.
 
-        Raises SessionGone if there is no such row any more, or it has another secret, or its end
-        has been reached.
+        Raises SessionGone if there is no such row any more, or its end has been reached, and
+        KeyReplaced if it has another secret.
         """
-        if changes and not self._this(base).active().update(**changes):
-            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
+        if not changes:
+            return
+        written = dict(changes)
+        if "secret_hash" in changes:
+            written["version"] = F("version") + 1
+        if not self._living(base).update(**written):
+            raise self._gone(base)
+
+    def _living(self, base: AbstractSession) -> SessionQuerySet:
+        """Return the rows that are ``base``, and have not reached their end: one, or none."""
+        return self._this(base).active()
+
+    def _gone(self, base: AbstractSession) -> SessionGone:
+        """Return the error that says what became of ``base``, whose row is not as it was."""
+        if self._rows().active().filter(public_id=base.public_id).exists():
+            return KeyReplaced("The key of the session was replaced meanwhile.")
+        return SessionGone("The session was revoked meanwhile.")
 
 
 def tolerance(row: AbstractSession) -> timedelta:

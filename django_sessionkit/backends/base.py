@@ -19,12 +19,16 @@ The contract of the storage methods is Django's (``SessionBase``), with these ru
 
 - unknown, expired or malformed key: ``load()`` returns {} and sets ``session_key`` to None;
   nothing is created. A malformed key costs no query.
-- retired key (a right public id with a wrong secret: a login has replaced the key): the same,
-  and while the new key is in use ``save()`` raises ``SessionGone`` instead of starting a session,
-  so that a request in flight does not displace the new cookie. Only a new login starts one.
+- retired key (one that the session had until a login replaced it, less than 5 seconds before the
+  request arrived): the same, and ``save()`` raises ``SessionGone`` instead of starting a session,
+  so that a request in flight does not displace the new cookie. Only a new login starts one. Any
+  other wrong secret is an unknown key.
+- ``cycle_key()`` notes the wish for a new secret; the next ``save()`` writes it, together with
+  the user and the data, in one statement.
 - the session was revoked, or its key replaced, since it was loaded: ``save()`` writes nothing
-  and raises ``SessionGone``; ``cycle_key()`` starts a new row if nobody was signed in, else the
-  session stays gone. ``create()`` and a flush that is filled again do not revive it either.
+  and raises ``SessionGone``, with two exceptions: after a login it starts a new session, and so it
+  does for a visitor who has called ``cycle_key()`` or whose key was replaced long ago. ``create()``
+  and a flush that is filled again do not revive a session either.
 - tampered data: ``decode()`` returns {} and logs to ``django.security.SuspiciousSession``.
 - an error of the database is an exception, never an empty session.
 """
@@ -57,12 +61,16 @@ class BaseSessionStore(SessionBase):
     #: What ``session_ended`` says, and of whom, when this request flushes the session.
     flush_reason = SessionEndReason.FLUSHED
     flush_actor: Any = None
+    #: ``time.monotonic()`` when the request arrived, set by the middleware; None: just now.
+    arrived_at: float | None = None
     #: A login elsewhere has just replaced the key: no cookie but that of another login is set.
     is_retired = False
     #: This request ended the session: the cookie is deleted.
     is_flushed = False
-    #: cycle_key() has replaced the session key since the last save.
+    #: cycle_key() has made a session key since the last save, which that will write.
     has_new_key = False
+    #: set_expiry() was called, so that the browser's cookie may have to live longer or shorter.
+    has_new_expiry = False
     #: renew_lease() has made another cookie of the session that was loaded.
     has_new_cookie = False
     #: Somebody will ask for the user: it may come with the row.
@@ -79,6 +87,14 @@ class BaseSessionStore(SessionBase):
         def _get_session(self, no_load: bool = False) -> dict[str, Any]: ...
         async def _aget_session(self, no_load: bool = False) -> dict[str, Any]: ...
 
+    def set_expiry(self, value: Any) -> None:
+        self.has_new_expiry = True
+        super().set_expiry(value)
+
+    async def aset_expiry(self, value: Any) -> None:
+        self.has_new_expiry = True
+        await super().aset_expiry(value)
+
     @property
     def public_id(self) -> uuid.UUID | None:
         """The handle of this session that may be shown, or None where there is none.
@@ -90,6 +106,14 @@ class BaseSessionStore(SessionBase):
     def mark_authenticated(self) -> None:
         """Note that the user has proven who they are; the next save writes it to the row."""
         self._has_authenticated = True
+
+    def renew_key_at_login(self) -> None:
+        """Note that the key is to change, as its user has signed in again, unless it is new.
+
+        A key is new for 60 seconds, so that a middleware which calls ``login()`` at each request
+        does not replace the keys of requests beside it (OWASP ASVS 5.0, 7.2.4).
+        """
+        raise NotImplementedError
 
     def is_owned_by(self, user: Any) -> bool:
         """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""

@@ -11,7 +11,6 @@ All access runs in the sync methods; the async twins take one thread hop for a m
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,10 +23,10 @@ from django.utils import timezone
 
 from django_sessionkit.backends.apart import ApartStore
 from django_sessionkit.backends.data import DataStore, is_visitors, seconds_left
-from django_sessionkit.backends.rows import retirement
+from django_sessionkit.backends.replaced import RETIRED_FOR
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.format import Entry, Kind, new_stamp
-from django_sessionkit.exceptions import CacheUnreachable, SessionGone
+from django_sessionkit.exceptions import CacheUnreachable, KeyReplaced, SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.merge import merge
 from django_sessionkit.recall import after_commit, in_transaction
@@ -91,7 +90,7 @@ class SessionStore(DataStore, ApartStore):
 
     def _take_over(self, old: AbstractSession, data: dict[str, Any]) -> None:
         """Retire the visitor's session, and take along what it has got meanwhile."""
-        expire_date = timezone.now() + retirement()
+        expire_date = timezone.now() + RETIRED_FOR
         retired = Entry(Kind.RETIRED, new_stamp(), expire_date, old.entry.secret_hash)
         before = old
         for _ in _tries():
@@ -164,48 +163,20 @@ class SessionStore(DataStore, ApartStore):
             self._row = obj
             return None
         entry = self._entry(swapped.theirs, obj.public_id)
-        has_other_key = entry is None or entry.secret_hash != bytes(obj.secret_hash)
-        if entry is None or entry.kind is Kind.RETIRED or has_other_key:
-            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
+        if entry is None:
+            raise SessionGone("The session was revoked meanwhile.")
+        ours = (bytes(base.secret_hash), bytes(obj.secret_hash))
+        if entry.kind is Kind.RETIRED or entry.secret_hash not in ours:
+            raise KeyReplaced("The key of the session was replaced meanwhile.")
         return self._put(entry, copy.copy(base))
 
-    def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
-        if is_visitors(row):
-            # It goes on under another public id: without a row, nothing tells an old secret.
-            self._superseded = row
-            return False
-        old = bytes(row.secret_hash)
-        if not super()._replace_secret(row, new):
-            return False
-        after_commit(partial(self._rekey_if_reached, row, old), self._using)
-        return True
+    def _keeps_public_id(self, row: AbstractSession) -> bool:
+        # Without a row nothing would tell a visitor's old secret from the new one.
+        return not is_visitors(row)
 
-    def _rekey_if_reached(self, row: AbstractSession, old: bytes) -> None:
-        try:
-            self._rekey(row, old)
-        except CacheUnreachable:
-            # Noted. The row has the new secret, and is asked; nor must what others do after this
-            # commit be stopped by it.
-            return
-
-    def _rekey(self, row: AbstractSession, old: bytes) -> None:
-        """Give the data the row's new secret, so that nobody saves them with the old one."""
-        entry = row.entry
-        for _ in _tries():
-            rekeyed = dataclasses.replace(
-                entry, stamp=new_stamp(), secret_hash=bytes(row.secret_hash)
-            )
-            swapped = self._swap_entry(row.public_id, entry.stamp, rekeyed, unvouch=True)
-            if swapped.is_done:
-                if entry is row.entry:
-                    row.entry = rekeyed
-                return
-            theirs = self._entry(swapped.theirs, row.public_id)
-            if theirs is None or theirs.secret_hash != old:
-                break
-            entry = theirs
-        with self._reached():
-            self._data.unvouch([row.public_id])
+    def _defer(self, left: AbstractSession | None = None) -> None:
+        super()._defer(left)
+        self._superseded = left
 
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
         if (row := self._row) is not None and row.public_id == key.public_id:

@@ -116,12 +116,8 @@ class SessionStore(CopiedStore, MergingStore):
                 error,
             )
 
-    def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
-        if not super()._replace_secret(row, new):
-            return False
-        # What else was saved meanwhile is not known here, so there is nothing to put instead.
+    def _doubt(self, row: AbstractSession) -> None:
         Recall([row.public_id], type(self)).schedule(self._using)
-        return True
 
     def _copy_of(self, row: AbstractSession, data: dict[str, Any]) -> bytes:
         entry = Entry(

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.utils import timezone
 
-from django_sessionkit.keys import SplitKey
+from django_sessionkit.keys import is_public_id, secret_from_text, secret_to_text
 from django_sessionkit.moments import microseconds, moment
 from django_sessionkit.tokens.errors import BadToken
 
@@ -38,7 +38,7 @@ class Content:
     public_id: uuid.UUID
     expire_date: datetime
     data: dict[str, Any] = field(repr=False)
-    secret: str = field(default="", repr=False)
+    secret: bytes = field(default=b"", repr=False)
     checked_at: int = 0
     row_expire_date: datetime | None = None
     authenticated_at: int | None = None
@@ -67,7 +67,7 @@ class Content:
         """Return what is written of it beside its data, public id and time of signing in."""
         told: dict[str, Any] = {"v": FORMAT, "end": microseconds(self.expire_date)}
         if not self.is_visitors:
-            told["key"] = self.secret
+            told["key"] = secret_to_text(self.secret)
             told["checked"] = self.checked_at
             told["row_end"] = microseconds(self.row_expire_date or self.expire_date)
         return told
@@ -88,16 +88,19 @@ def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
         public_id = uuid.UUID(sid)
     except ValueError as error:
         raise BadToken("It names no session.") from error
+    if not is_public_id(public_id):
+        raise BadToken("It names no session.")
     expire_date = _moment(told, "end")
     if not secret:
         return visitors_content(public_id, expire_date, data)
-    if SplitKey.parse(public_id.hex + secret) is None:
+    secret_bytes = secret_from_text(secret)
+    if secret_bytes is None:
         raise BadToken("It holds no session key.")
     return Content(
         public_id,
         expire_date,
         _with_good_expiry(data),
-        secret=secret,
+        secret=secret_bytes,
         checked_at=_number(told, "checked"),
         row_expire_date=_moment(told, "row_end"),
         authenticated_at=None if authenticated_at is None else _number(told, "auth_time"),

@@ -21,7 +21,7 @@ from django_sessionkit.backends.opened import COOKIE_SIZE
 from django_sessionkit.backends.presented import moment_of, now
 from django_sessionkit.backends.renewed import RenewingStore
 from django_sessionkit.backends.rows import RowStore
-from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.exceptions import CookieTooLarge, SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import after_commit, in_transaction
@@ -86,9 +86,8 @@ class CookieStore(RenewingStore):
             whole.entry, self._was_asked = row.entry, True
         return whole
 
-    def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
-        # A visitor's goes on under another public id. Else the save writes it, when it is known
-        # that there is a cookie to hold it.
+    def _keeps_public_id(self, row: AbstractSession) -> bool:
+        # A visitor has no row whose secret could be another.
         return not row.entry.is_visitors
 
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
@@ -110,7 +109,7 @@ class CookieStore(RenewingStore):
         if base.entry.is_visitors or key is None:
             self._save_as(obj, data)
             return
-        obj.secret_hash, using = key.secret_hash, self._using
+        using = self._using
         if self._awaits_commit and not in_transaction(using):
             self._awaits_commit = False
             if not self._this(base).exists():
@@ -122,15 +121,7 @@ class CookieStore(RenewingStore):
         changes = self._urgent_changes(base, obj, at_once=self._taken_back is not None)
         content = self._content_of(obj, data, changes.get("expire_date", base.expire_date))
         token = self._token_of(content)
-        try:
-            self._write_row(base, changes)
-        except SessionGone:
-            if not (self._has_authenticated and self._is_believed()):
-                raise
-            # It had ended, and its cookie did not say so yet: whoever signs in starts another.
-            self._session_key = self._get_new_session_key()
-            self._save_as(self.create_model_instance(data), data)
-            return
+        self._write_row(base, changes)
         if changes and in_transaction(using):
             self._taken_back = self._taken_back or base
             after_commit(self._settle, using)
@@ -154,19 +145,19 @@ class CookieStore(RenewingStore):
     def _write_row(self, base: AbstractSession, changes: dict[str, Any]) -> None:
         if not changes:
             return
-        written, moment = dict(changes), timezone.now()
+        written = dict(changes)
         if (end := changes.get("expire_date")) is not None:
             # Where another request has moved it since, it is only made earlier.
             written["expire_date"] = Case(
                 When(Q(expire_date=base.expire_date) | Q(expire_date__gt=end), then=Value(end)),
                 default=F("expire_date"),
             )
-        if "secret_hash" in changes:
-            written["version"] = F("version") + 1
+        super()._write_row(base, written)
+
+    def _living(self, base: AbstractSession) -> SessionQuerySet:
         # Its end may lag behind that of the cookie, but must not have been set since.
-        lives = Q(expire_date__gt=moment) | Q(expire_date=base.expire_date)
-        if not self._this(base).filter(lives).update(**written):
-            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
+        lives = Q(expire_date__gt=timezone.now()) | Q(expire_date=base.expire_date)
+        return self._this(base).filter(lives)
 
     def _save_as(self, obj: AbstractSession, data: dict[str, Any]) -> None:
         """Save a session that has no row; give it one if somebody has signed in."""

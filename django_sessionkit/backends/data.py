@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from django_sessionkit.backends.copied import CopiedStore
+from django_sessionkit.backends.replaced import RETIRED_FOR, ReplacedKey
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.copies import data_in
@@ -36,8 +37,8 @@ logger = logging.getLogger("django_sessionkit")
 class DataStore(CopiedStore):
     """A store that reads its data from the cache, and asks the row about them once a lease."""
 
-    # The key belongs to data that a login has retired.
-    _is_superseded = False
+    # The key that was looked for is that of a visitor whose data a login has retired.
+    _retired: ReplacedKey | None = None
 
     @cached_property
     def _data(self) -> Data:
@@ -69,7 +70,8 @@ class DataStore(CopiedStore):
         return cls._held().missing(public_ids)
 
     def _find(self, key: SplitKey) -> AbstractSession | None:
-        self._is_leased = self._owes_copy = self._is_superseded = False
+        self._is_leased = self._owes_copy = False
+        self._retired = None
         may_fill = self._may_fill()
         with self._reached():
             read = self._data.read(key.public_id, wants_ticket=may_fill)
@@ -82,7 +84,8 @@ class DataStore(CopiedStore):
     def _found(self, read: Read, key: SplitKey, may_fill: bool) -> AbstractSession | None:
         entry = self._entry(read.raw, key.public_id)
         if entry is None or entry.kind is Kind.RETIRED:
-            self._is_superseded = entry is not None and key.proves(entry.secret_hash)
+            if entry is not None and key.proves(entry.secret_hash):
+                self._retired = self._retired_key(entry, key)
             return None
         if entry.kind is Kind.VISITOR:
             row = self._visitor(entry, key)
@@ -157,14 +160,28 @@ class DataStore(CopiedStore):
         }
         return self._put(entry, self._deferred(values))
 
-    def _has_replaced_key(self, row: AbstractSession | None) -> bool:
-        return self._is_superseded or super()._has_replaced_key(row)
+    def _replaced_key(self, row: AbstractSession | None, mark: bytes) -> ReplacedKey | None:
+        return self._retired or super()._replaced_key(row, mark)
 
-    def _goes_on(self, key: SplitKey) -> bool:
-        other = type(self)(key.session_key)
+    def _retired_key(self, entry: Entry, key: SplitKey) -> ReplacedKey:
+        """Tell when a visitor's key was retired that has no row: by the clocks of the servers."""
+        age = RETIRED_FOR - (entry.expire_date - timezone.now()) - self._elapsed()
+        return ReplacedKey(key.public_id, None, age, was_users=False)
+
+    def _judge_held_key(self, key: SplitKey) -> None:
+        if self._row is None or not is_visitors(self._row):
+            super()._judge_held_key(key)
+            return
         with self._reached():
-            row = other._find(key)
-        return other._is_superseded or (row is not None and not is_visitors(row))
+            read = self._data.read(key.public_id, wants_ticket=False)
+        entry, self._retired = self._entry(read.raw, key.public_id), None
+        if (
+            entry is not None
+            and entry.kind is Kind.RETIRED
+            and entry.secret_hash == self._row.entry.secret_hash
+        ):
+            self._retired = self._retired_key(entry, key)
+        self._judge(self._retired)
 
     def _enter(self, row: AbstractSession, data: dict[str, Any]) -> None:
         """Give the row a new entry that holds the data."""

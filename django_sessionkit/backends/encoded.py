@@ -31,6 +31,9 @@ class EncodedStore(TrackedStore):
         """Whether it comes from the database, not from a copy."""
         return "last_seen_at" in row.__dict__
 
+    def _read_whole(self, row: AbstractSession) -> AbstractSession | None:
+        return row if self._is_read(row) else self._this(row).first()
+
     def _deferred(self, values: dict[str, Any]) -> AbstractSession:
         """Return a row of which no more is known; the rest is read when it is asked for."""
         # In the model's own order: a project may have defined some of them anew.

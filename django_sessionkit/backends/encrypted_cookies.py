@@ -7,7 +7,6 @@ under a key of its own. Without that key, or without a session key in it, it is 
 from __future__ import annotations
 
 import json
-import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from django_sessionkit.backends.cookie import CookieStore
 from django_sessionkit.backends.secrets import site_secrets
 from django_sessionkit.conf import conf
 from django_sessionkit.exceptions import BadEntry
+from django_sessionkit.keys import new_public_id
 from django_sessionkit.tokens.derivation import derive_key
 from django_sessionkit.tokens.errors import BadToken
 from django_sessionkit.tokens.iron import Sealer, Unsealed
@@ -91,7 +91,7 @@ class SessionStore(CookieStore):
                 end = datetime.fromtimestamp(unsealed.expires_at, UTC if settings.USE_TZ else None)
             except (OverflowError, ValueError, OSError) as error:
                 raise BadToken("Its end is no moment.") from error
-        return visitors_content(uuid.uuid4(), end, data)
+        return visitors_content(new_public_id(), end, data)
 
 
 def sealer() -> Sealer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -14,19 +15,18 @@ from django.db import DatabaseError, IntegrityError, connections, router, transa
 from django.db.models import F
 from django.db.models.base import ModelState
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.functional import cached_property
 
 from django_sessionkit import prepared, registry, users
 from django_sessionkit.backends.base import BaseSessionStore
+from django_sessionkit.backends.replaced import KEPT_FOR, ReplacedKey
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.keys import SplitKey
-from django_sessionkit.races import again_after_races
+from django_sessionkit.keys import MARK_BYTES, SplitKey
+from django_sessionkit.moments import DatabaseMoment, microseconds, moment
 from django_sessionkit.recall import after_commit
 from django_sessionkit.signals import session_created
-
-#: How long a key that a login has replaced counts as in flight, beyond two leases.
-RETIREMENT = timedelta(seconds=60)
 
 logger = logging.getLogger("django_sessionkit")
 
@@ -39,6 +39,8 @@ class RowStore(BaseSessionStore):
     _row_key: str | None = None
     # The key was handed out by cycle_key() and waits for the save to insert its row.
     _is_deferred = False
+    # The key that was presented is one that the row had before.
+    _replaced: ReplacedKey | None = None
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
@@ -146,11 +148,14 @@ class RowStore(BaseSessionStore):
         """
         names = [field.attname for field in self.model._meta.concrete_fields]
         have, had = obj.__dict__, base.__dict__
-        return {
+        changes = {
             name: have[name]
             for name in names
             if name in have and not (name in had and have[name] == had[name])
         }
+        if "secret_hash" in changes:
+            changes["replaced_at"] = DatabaseMoment()
+        return changes
 
     def _row_data(self, data: dict[str, Any]) -> str | None:
         """Return what the row holds of the data."""
@@ -181,17 +186,53 @@ class RowStore(BaseSessionStore):
         if row is not None and key is not None and key.proves(row.secret_hash):
             return row
         self._is_stale = key is not None
-        self.is_retired = self._has_replaced_key(row)
+        if key is not None:
+            self._judge(self._replaced_key(row, key.mark))
         self._session_key = None
         return None
 
-    def _has_replaced_key(self, row: AbstractSession | None) -> bool:
-        """Whether a key that does not open ``row`` is one that it had before.
+    def _judge(self, replaced: ReplacedKey | None) -> None:
+        """Note what the key is worth that did not open its row; None: it is an unknown key."""
+        self._replaced = replaced
+        self.is_retired = replaced is not None and replaced.is_retired
 
-        Only while the new key is in use. A browser that never got it (the response to a login
-        was lost) must be able to start over.
+    def _replaced_key(self, row: AbstractSession | None, mark: bytes) -> ReplacedKey | None:
+        """Tell when the key with that mark was replaced in ``row``.
+
+        Return None if the row did not have it just before its present one, or the database's
+        clock has been put back since.
         """
-        return row is not None and row.last_seen_at > timezone.now() - retirement()
+        previous = None if row is None else row.previous_mark
+        if row is None or previous is None or not constant_time_compare(bytes(previous), mark):
+            return None
+        # By the clock that has written replaced_at, and only of this replacement.
+        since = self._rows().filter(pk=row.pk, previous_mark=mark)
+        columns = (DatabaseMoment() - F("replaced_at"), "previous_was_users", "user_id")
+        for age, was_users, user_id in since.values_list(*columns):
+            if age is not None and age >= 0:
+                at_arrival = timedelta(microseconds=age) - self._elapsed()
+                return ReplacedKey(row.public_id, user_id, at_arrival, was_users)
+        return None
+
+    def _elapsed(self) -> timedelta:
+        """Return how long ago the request arrived."""
+        return timedelta(
+            seconds=0 if self.arrived_at is None else time.monotonic() - self.arrived_at
+        )
+
+    def _has_new_secret(self, row: AbstractSession) -> bool:
+        """Whether ``row``, as it was read from the database, got its secret a moment ago."""
+        since = row.created_at if row.replaced_at is None else moment(row.replaced_at)
+        return since > timezone.now() - KEPT_FOR
+
+    def _set_secret(self, base: AbstractSession, obj: AbstractSession) -> None:
+        """Give ``obj`` the secret of the session key of now, and a mark of the one before."""
+        key = SplitKey.parse(self._session_key)
+        if key is None or key.proves(base.secret_hash):
+            return
+        obj.secret_hash, obj.previous_mark = key.secret_hash, bytes(base.secret_hash)[:MARK_BYTES]
+        obj.previous_was_users = base.user_id is not None and base.user_id == obj.user_id
+        obj.replaced_at = microseconds(timezone.now())  # the database writes its own
 
     def _find(self, key: SplitKey) -> AbstractSession | None:
         """Return the active session of that public id, whether or not the secret is right."""
@@ -241,23 +282,6 @@ class RowStore(BaseSessionStore):
         announce = partial(session_created.send_robust, sender=self.model, session=obj)
         after_commit(announce, using)
 
-    def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
-        """Give the row another secret; return False if it is gone or has got one already."""
-        rows = self._this(row)
-        change = partial(
-            rows.update,
-            secret_hash=new.secret_hash,
-            version=F("version") + 1,
-            last_seen_at=timezone.now(),
-        )
-        if not again_after_races(change, self._using):
-            return False
-        row.secret_hash = new.secret_hash
-        if "version" in row.__dict__:
-            # If somebody saved in between, the true one is higher, and the next save merges.
-            row.version += 1
-        return True
-
 
 def copy_of(row: AbstractSession) -> AbstractSession:
     """Return a copy of the row; copy.copy() would go through what pickle needs."""
@@ -266,14 +290,6 @@ def copy_of(row: AbstractSession) -> AbstractSession:
     copied._state = ModelState()
     vars(copied._state).update(vars(row._state), fields_cache={})
     return copied
-
-
-def retirement() -> timedelta:
-    """Return how long a key that a login has replaced counts as in flight.
-
-    A copy of the row lives for a lease, and may have been made a lease after the row was seen.
-    """
-    return 2 * _lease() + RETIREMENT
 
 
 def _lease() -> timedelta:

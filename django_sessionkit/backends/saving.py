@@ -16,7 +16,7 @@ from django.db.models import F
 from django_sessionkit import prepared
 from django_sessionkit.backends.tracked import TrackedStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
-from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.exceptions import KeyReplaced, SessionGone
 from django_sessionkit.races import again_after_races, lost_a_race
 
 OPTIMISTIC_TRIES = 3
@@ -97,15 +97,20 @@ class MergingStore(TrackedStore):
         Only the row tells: a savepoint may have been rolled back, and another request may have
         written the same version since.
         """
-        theirs = self._reread(self._rows(), base)
+        theirs = self._reread(self._rows(), base, before)
         if (theirs.version, theirs.data) == (base.version, base.data):
             return data, base
         self._settle()
         return self._merge(before, data, theirs), theirs
 
-    def _reread(self, rows: SessionQuerySet, base: AbstractSession) -> AbstractSession:
-        """Return the row as another request has left it; raise SessionGone if it is not ours."""
-        theirs = rows.filter(pk=base.pk).first()
-        if theirs is None or bytes(theirs.secret_hash) != bytes(base.secret_hash):
-            raise SessionGone("The session was revoked, or its key replaced, meanwhile.")
+    def _reread(self, rows: SessionQuerySet, *ours: AbstractSession) -> AbstractSession:
+        """Return the row as another request has left it.
+
+        Raises SessionGone if there is none, KeyReplaced if none of ``ours`` has its secret.
+        """
+        theirs = rows.filter(pk=ours[0].pk).first()
+        if theirs is None:
+            raise SessionGone("The session was revoked meanwhile.")
+        if bytes(theirs.secret_hash) not in [bytes(row.secret_hash) for row in ours]:
+            raise KeyReplaced("The key of the session was replaced meanwhile.")
         return theirs

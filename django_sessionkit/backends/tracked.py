@@ -8,6 +8,7 @@ of Django's ``SessionBase``, which run the whole sync method in one thread hop; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -16,11 +17,12 @@ from django.contrib.sessions.backends.base import CreateError
 
 from django_sessionkit import cleanup
 from django_sessionkit.backends.base import AUTH_PREFIX
+from django_sessionkit.backends.replaced import ReplacedKey
 from django_sessionkit.backends.rows import RowStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.ending import end
-from django_sessionkit.exceptions import SessionGone
-from django_sessionkit.keys import SplitKey
+from django_sessionkit.exceptions import KeyReplaced, SessionGone
+from django_sessionkit.keys import MARK_BYTES, SplitKey
 from django_sessionkit.merge import merge
 from django_sessionkit.signals import SessionEndReason
 
@@ -60,6 +62,9 @@ class TrackedStore(RowStore):
             # Django leaves the old session as well. Ours is one, and revoked as one: a second,
             # made of the data of the first, would outlive it.
             self.cycle_key()
+            with suppress(SessionGone):  # save() will say so again
+                self.save()
+            self.modified = True
             return
         for _ in range(CREATE_TRIES):
             self._session_key = self._get_new_session_key()
@@ -80,6 +85,8 @@ class TrackedStore(RowStore):
             self._look_up()
         if self._is_gone or self._must_not_start():
             raise SessionGone("The session has ended.")
+        if self._is_signed_in_elsewhere():
+            raise KeyReplaced("Another request has changed the key of this session.")
         if self._session_key is None:
             self.create()
             return
@@ -90,7 +97,12 @@ class TrackedStore(RowStore):
             self._insert(data)
             self._is_deferred = False
         else:
-            self._update(data)
+            try:
+                self._update(data)
+            except SessionGone as error:
+                if not self._may_start_over(data, is_replaced=isinstance(error, KeyReplaced)):
+                    raise
+                self._start_over(data)
         self.has_new_key = self._has_authenticated = self.is_retired = False
 
     def delete(self, session_key: str | None = None) -> None:
@@ -103,13 +115,17 @@ class TrackedStore(RowStore):
         had_user = self._had_user()
         self.clear()
         if key and not self._end(key, self.flush_reason, self.flush_actor):
-            self._is_stale = True
             self._has_lost_user = had_user
-            self.is_retired = self._goes_on(key)
+            self._is_stale = True
+            self._judge_held_key(key)
+        if self._replaced is not None and self._replaced.may_end_session:
+            self._is_stale = not self._end_by_replaced_key(self._replaced)
+            self.is_retired = self.is_retired and self._is_stale
         self.is_flushed = not self._is_stale
         self._session_key = None
         self._remember(None)
         self._is_deferred = self._is_gone = self.has_new_key = False
+        self._replaced = None
 
     async def aflush(self) -> None:
         await sync_to_async(self.flush)()
@@ -120,19 +136,31 @@ class TrackedStore(RowStore):
             # clear() does that; the session of before must not outlive this.
             self._remember(self._read())
         row = self._current_row()
-        if row is not None and self._replace_secret(row, new := SplitKey.generate(row.public_id)):
-            self._session_key = self._row_key = new.session_key
-        elif self._had_user():
+        if row is not None and self._keeps_public_id(row):
+            # The save writes the secret, in one statement with the user: were it written here, a
+            # login of somebody else could come in between.
+            key = SplitKey.generate(row.public_id)
+            self._session_key = self._row_key = key.session_key
+        elif row is None and self._had_user():
             # It ended while somebody was signed in, and is not revived.
             self._is_gone = True
         else:
-            self._session_key = self._get_new_session_key()
-            self._is_deferred, self._is_gone = True, False
+            self._defer(row)
         self.has_new_key = True
         self.modified = True
 
     async def acycle_key(self) -> None:
         await sync_to_async(self.cycle_key)()
+
+    def renew_key_at_login(self) -> None:
+        self._get_session()
+        row = self._current_row()
+        if row is not None and self._keeps_public_id(row):
+            # A copy or a token may speak of a row that was revoked: the row itself is asked.
+            whole = self._read_whole(row)
+            if whole is not None and self._has_new_secret(whole):
+                return
+        self.cycle_key()
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -151,17 +179,99 @@ class TrackedStore(RowStore):
         if self._session_key is None and not data:
             raise SessionGone("There is no such session, and nothing to start one with.")
 
-    def _goes_on(self, key: SplitKey) -> bool:
-        """Whether the session goes on under another key."""
-        return self._rows().filter(public_id=key.public_id).exists()
+    def _defer(self, left: AbstractSession | None = None) -> None:
+        """Go on under a new public id, whose row the save inserts.
+
+        ``left``: the session that was loaded, if its data are to go along.
+        """
+        self._session_key = self._get_new_session_key()
+        self._is_deferred, self._is_gone = True, False
+
+    def _keeps_public_id(self, row: AbstractSession) -> bool:
+        """Whether a new key of the session is another secret of its row."""
+        return True
+
+    def _read_whole(self, row: AbstractSession) -> AbstractSession | None:
+        """Return the row with all its columns as they are now; None if it has ended.
+
+        The row that was loaded does if it comes from the database.
+        """
+        return row
+
+    def _is_signed_in_elsewhere(self) -> bool:
+        """Whether a login presents a key of the same user that another request has just changed.
+
+        Such a login counts for this request alone. The response with the new key has the cookie.
+        """
+        replaced = self._replaced
+        if replaced is None or not (replaced.is_retired and replaced.was_users):
+            return False
+        owner = self._owner(self._get_session(), self.model)
+        return owner is not None and owner == replaced.user_id
+
+    def _may_start_over(self, data: Mapping[str, Any], *, is_replaced: bool) -> bool:
+        """Whether a save starts a new session, since the one that was loaded has gone.
+
+        ``is_replaced``: it goes on under another key.
+        """
+        base, key = self._row, SplitKey.parse(self._session_key)
+        had_user = self._had_user()
+        if is_replaced and base is not None and key is not None:
+            # A copy that still says otherwise would lose every save until its lease ends.
+            self._doubt(base)
+            self._judge_held_key(key)
+        if self._has_authenticated:
+            return not self._is_signed_in_elsewhere()
+        if had_user or self.is_retired:
+            return False
+        # A visitor's. A save alone does not bring back what was deleted.
+        return is_replaced or self.has_new_key
+
+    def _judge_held_key(self, key: SplitKey) -> None:
+        """Note what the key is worth with which this store holds a session that moved on."""
+        row, base = self._first(key), self._row
+        if row is not None and not row.is_active:
+            row = None
+        mark = key.mark if base is None else bytes(base.secret_hash)[:MARK_BYTES]
+        self._judge(self._replaced_key(row, mark))
+
+    def _start_over(self, data: dict[str, Any]) -> None:
+        """Insert a new session that holds the data."""
+        self._remember(None)
+        self._defer()
+        self._insert(data)
+        self._is_deferred = False
+
+    def _doubt(self, row: AbstractSession) -> None:
+        """Believe no copy of the row any more."""
+
+    def _end_by_replaced_key(self, replaced: ReplacedKey) -> int:
+        """End the session that had the key; return 0 if it has ended, or has another user."""
+        rows = self._rows().filter(public_id=replaced.public_id, user=replaced.user_id)
+        return end(
+            rows,
+            reason=self.flush_reason,
+            actor=self.flush_actor,
+            public_ids=[replaced.public_id],
+        )
 
     def _had_user(self) -> bool:
         """Whether somebody was signed in in the row that this store has read or written."""
         return self._row is not None and AUTH_USER_ID in self._decoded(self._row)
 
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
-        """Delete the row that the key opens; return 0 if it opens none."""
-        rows = self._rows().filter(public_id=key.public_id, secret_hash=key.secret_hash)
+        """Delete the row of the key; return 0 if there is none, or none of this key.
+
+        Where the row was loaded with a user, it is this user's session that ends, whatever its
+        secret by now: a logout in one tab is not undone by signing in again in another.
+        """
+        rows, row = self._rows().filter(public_id=key.public_id), self._row
+        if row is None or row.public_id != key.public_id:
+            rows = rows.filter(secret_hash=key.secret_hash)
+        elif row.user_id is None:
+            rows = rows.filter(secret_hash=bytes(row.secret_hash))
+        else:
+            rows = rows.filter(user=row.user_id)
         return end(rows, reason=reason, actor=actor, public_ids=[key.public_id])
 
     def _update(self, data: dict[str, Any]) -> None:
@@ -179,7 +289,9 @@ class TrackedStore(RowStore):
         # The base of what is in the dictionary stays what was loaded, until a write succeeds.
         loaded, self._row = self._row, base
         try:
-            return self.create_model_instance(data)
+            obj = self.create_model_instance(data)
+            self._set_secret(base, obj)
+            return obj
         except self.model.DoesNotExist as error:
             raise SessionGone("The session has ended.") from error
         finally:

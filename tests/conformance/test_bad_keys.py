@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
@@ -11,19 +12,20 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.conformance.faces import Face, Faces
+from tests.engines import with_rows_of_visitors
 
 pytestmark = pytest.mark.django_db
 
-VALID = SplitKey.generate(uuid.UUID("5e55104b-0000-4000-8000-00000000c0de")).session_key
+VALID = SplitKey.generate(uuid.UUID("5e55104b-0000-8000-8000-00000000c0de")).session_key
 MALFORMED = {
     "empty": "",
     "short": "1234567",
     "of Django's length": "abcdefghijklmnopqrstuvwxyz012345",
     "one too short": VALID[:-1],
     "one too long": VALID + "0",
-    "upper case": VALID.upper(),
     "with hyphens": "-".join([VALID[:8], VALID[8:]])[:64],
-    "no hexadecimal digits": "x" * 64,
+    "of standard base64": VALID[:-2] + "+/",
+    "padded": VALID[:-1] + "=",
     "100 kB": "a" * 100_000,
     "100 kB behind a valid key": VALID + "a" * 100_000,
     "not ASCII": VALID[:-1] + "é",
@@ -116,18 +118,56 @@ def test_a_right_public_id_with_a_wrong_secret_finds_nothing_and_touches_nothing
     assert faces.read(right.session_key) == data
 
 
-def test_a_wrong_secret_neither_saves_nor_flushes(faces: Faces) -> None:
+def test_a_made_up_secret_is_an_unknown_key_under_which_a_visitor_starts_over(
+    faces: Faces,
+) -> None:
     right = faces.saved({"_auth_user_id": "1"})
     session = faces.open(faces.engine.wrong_key(right.session_key))
     session.set("cat", "Tom")
+    assert not session.is_retired
+    session.save()
+    assert session.public_id != right.public_id
+    assert faces.read(session.session_key) == {"cat": "Tom"}
+    assert faces.read(right.session_key) == {"_auth_user_id": "1"}
+
+
+def replace_key(faces: Faces, data: dict[str, Any]) -> tuple[Face, str]:
+    """Return a session and the key that it had a moment ago; a token is past its lease."""
+    session = faces.saved(data)
+    old_key = session.session_key
+    session.cycle_key()
+    session.save()
+    return session, faces.engine.aged(old_key) if faces.engine.key_is_token else old_key
+
+
+@with_rows_of_visitors
+def test_a_retired_key_neither_saves_nor_flushes(faces: Faces) -> None:
+    right, old_key = replace_key(faces, {"cat": "Tom"})
+    session = faces.open(old_key)
+    session.set("cat", "Tim")
     assert session.is_retired
     with pytest.raises(UpdateError):
         session.save()
     session.flush()
+    assert not session.is_flushed
+    session.set("cat", "Tim")
     with pytest.raises(UpdateError):
         session.save()
     assert Session.objects.count() == 1
+    assert faces.read(right.session_key) == {"cat": "Tom"}
+
+
+def test_a_retired_key_of_the_user_does_not_save_but_signs_out(faces: Faces) -> None:
+    right, old_key = replace_key(faces, {"_auth_user_id": "1"})
+    session = faces.open(old_key)
+    session.set("cat", "Tim")
+    assert session.is_retired
+    with pytest.raises(UpdateError):
+        session.save()
     assert faces.read(right.session_key) == {"_auth_user_id": "1"}
+    session.flush()
+    assert session.is_flushed
+    assert not Session.objects.exists()
 
 
 def test_flushing_with_a_wrong_secret_ends_nothing(faces: Faces) -> None:

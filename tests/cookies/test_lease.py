@@ -21,11 +21,12 @@ from django_sessionkit import registry
 from django_sessionkit.backends import presented
 from django_sessionkit.backends.presented import now
 from django_sessionkit.backends.renewed import OVERLAP
+from django_sessionkit.backends.replaced import IN_FLIGHT, KEPT_FOR
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_leased_tokens
-from tests.interleaving import before_each_statement
+from tests.interleaving import before_each_statement, replaced_earlier
 from tests.ways_to_end import EACH, HERS, ONE, Act, People
 
 pytestmark = [pytest.mark.django_db, with_leased_tokens]
@@ -201,6 +202,7 @@ def test_the_old_cookie_is_refused_after_a_login_as_the_same_user(
     browser: Browser, engine: Engine
 ) -> None:
     old = browser.session_key or ""
+    replaced_earlier(KEPT_FOR)
     browser.get("/login/alice/")
     thief = Browser(is_async=browser.is_async, session_key=engine.aged(old))
     assert thief.get("/whoami/").text == ""
@@ -409,12 +411,13 @@ def test_a_logout_deletes_the_cookie_of_a_session_that_was_revoked(browser: Brow
 
 
 @both_ways
-def test_a_logout_in_flight_leaves_the_cookie_that_a_login_has_set(browser: Browser) -> None:
+def test_a_logout_in_flight_ends_the_session_whatever_its_key_is_by_then(browser: Browser) -> None:
+    replaced_earlier(KEPT_FOR)
     other = Browser(is_async=browser.is_async, session_key=browser.session_key)
     browser.get("/logout/", meanwhile=lambda: other.get("/login/alice/"))
-    assert not browser.cookie_was_touched
-    assert other.get("/whoami/").text == "alice"
-    assert Session.objects.get().public_id == other.public_id
+    assert other.cookie_was_touched
+    assert browser.cookie_was_deleted
+    assert not Session.objects.exists()
 
 
 @both_ways
@@ -426,7 +429,9 @@ def test_whoever_signs_in_while_a_dead_cookie_is_still_believed_gets_a_session(
     if has_ended == "revoked":
         registry.revoke(public_id)
     else:
+        replaced_earlier(KEPT_FOR)
         Browser(is_async=browser.is_async, session_key=browser.session_key).get("/login/alice/")
+        replaced_earlier(IN_FLIGHT)
     assert browser.get("/whoami/").text == "alice"
     browser.get("/login/alice/")
     assert browser.public_id != public_id

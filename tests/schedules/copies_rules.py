@@ -62,6 +62,16 @@ def update_or_insert(self: saving.MergingStore, data: dict[str, Any]) -> None:
             raise error from None  # there is a row, with another secret
 
 
+_has_written = SessionStore._has_written
+
+
+def keep_copy_of_old_key(
+    self: SessionStore, row: AbstractSession, data: dict[str, Any], using: str
+) -> None:
+    if not self.has_new_key:
+        _has_written(self, row, data, using)
+
+
 RULES: Mapping[str, Switch] = {
     "a fill needs its ticket": broken_scripts.FILL_WITHOUT_TICKET,
     "a ticket is taken before the row is read": instead(SessionStore, "_find", find_before_ticket),
@@ -78,13 +88,11 @@ RULES: Mapping[str, Switch] = {
     ),
     "an end takes the copy back": switches.ENDS_LEAVE_COPIES,
     "the copy is taken back after the row": switches.DROP_BEFORE_DELETE,
-    "a new key takes the copy back": instead(
-        SessionStore, "_replace_secret", rows.RowStore._replace_secret
-    ),
+    "a new key replaces the copy": instead(SessionStore, "_has_written", keep_copy_of_old_key),
     "a copy confirms its own secret alone": instead(SessionStore, "_row_of", row_of_any_secret),
     "a copy is authentic": switches.NOTHING_AUTHENTICATED,
+    # That it names the secret too is a second lock: a new secret is a new version.
     "an UPDATE names the version": switches.written_without("version"),
-    "an UPDATE names the secret": switches.written_without("secret_hash"),
     "a save inserts nothing": instead(saving.MergingStore, "_update", update_or_insert),
 }
 #: Seen only a lease later, where copies outlive their session.

@@ -6,6 +6,7 @@ so that whoever has read the row finds nothing that it could vouch for.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.utils import timezone
 
 from django_sessionkit.backends.cache import SessionStore
 from django_sessionkit.backends.data import DataStore
-from django_sessionkit.backends.rows import retirement
+from django_sessionkit.backends.replaced import RETIRED_FOR
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.format import STAMP, Entry, Kind, new_stamp, pack_voucher
 from django_sessionkit.copies.slots import voucher_key
@@ -58,9 +59,19 @@ def retire_anyway(self: SessionStore, old: AbstractSession, data: dict[str, Any]
     """Retire the visitor's data, whatever they have become."""
     raw = self._data.read(old.public_id, wants_ticket=False).raw
     if raw is not None:
-        expire_date = timezone.now() + retirement()
+        expire_date = timezone.now() + RETIRED_FOR
         retired = Entry(Kind.RETIRED, new_stamp(), expire_date, old.entry.secret_hash)
         self._swap_entry(old.public_id, STAMP.unpack(raw[2:10])[0], retired)
+
+
+_real_enter = SessionStore._enter
+
+
+def enter_with_old_secret(self: SessionStore, row: AbstractSession, data: dict[str, Any]) -> None:
+    before: Entry | None = row.entry
+    _real_enter(self, row, data)
+    if self.has_new_key and before is not None and before.kind is Kind.DATA:
+        row.entry = dataclasses.replace(row.entry, secret_hash=before.secret_hash)
 
 
 RULES: Mapping[str, Switch] = {
@@ -71,7 +82,7 @@ RULES: Mapping[str, Switch] = {
     "a login retires the data that it knows": instead(SessionStore, "_take_over", retire_anyway),
     "a login retires the visitor's data": instead(SessionStore, "_take_over", lambda *_: None),
     "an end takes data and voucher back": switches.ENDS_LEAVE_COPIES,
-    "a new key is put into the data": instead(SessionStore, "_rekey", lambda *_: None),
+    "a new key is put into the data": instead(SessionStore, "_enter", enter_with_old_secret),
     "an UPDATE names the secret": switches.written_without("secret_hash"),
 }
 #: Seen only a lease later, where data outlive their session.

@@ -121,9 +121,15 @@ class Operations:
     def save(self, times: int = 1) -> None:
         key = self._any_key()
         store, data = self._load(key)
+        session = key.session
         for _ in range(times if data else 0):
-            if not self._save(store, key, key.session):
+            if (saved := self._saved(store, key)) is None:
                 return
+            if _public_id(store.session_key) != session.public_id:
+                session = self._started_over(store, key)
+            self._keep(session, *saved)
+        if session is not key.session:
+            self._hand_out(store, session)
 
     def save_in_vain(self) -> None:
         """Save, and look at the session, in a transaction that is rolled back."""
@@ -160,23 +166,20 @@ class Operations:
         moves = not (key.is_signed_in or self._engine.keeps_public_id_at_login)
         with self._begun(key.retired) as retired:
             store.cycle_key()
-            is_replaced = store.session_key != key.session_key
-            is_same = _public_id(store.session_key) == key.session.public_id
-            if not moves:
-                if is_replaced and is_same:
-                    self._given(retired)
-                else:
-                    retired.is_void = True
-                    key.retired.remove(retired)
-                    if not key.may_be_refused():
-                        raise Broken("The key stays, though nobody has ended the session.")
-            session = key.session if is_same else self._known(store)
-            if not is_same:
-                # Either the visitor's session goes on under this id, or it had ended.
-                session.saves = {name: Promise(0) for name in data if name != USER}
-            if not self._save(store, key, session):
-                retired.is_void |= moves
+            if (saved := self._saved(store, key)) is None:
+                retired.is_void = True
                 return
+            if _public_id(store.session_key) == key.session.public_id:
+                self._given(retired)
+                session = key.session
+            elif moves:
+                session = self._known(store)
+                session.saves = {name: Promise(0) for name in data if name != USER}
+            else:
+                retired.is_void = True
+                key.retired.remove(retired)
+                session = self._started_over(store, key)
+            self._keep(session, *saved)
         if moves and len(key.retired) == 1 and not key.session.ends:
             session.base = key.session
         self._hand_out(store, session)
@@ -246,7 +249,16 @@ class Operations:
         self.promises.check_load(key, start, data)
         return store, data
 
-    def _save(self, store: Any, key: Key, session: Known) -> bool:
+    def _started_over(self, store: Any, key: Key) -> Known:
+        """Return the new session with which a save goes on, as the one of the key has gone."""
+        if not key.may_be_refused():
+            raise Broken("A new session begins, though nobody has ended this one.")
+        session = self._known(store)
+        session.saves = {name: Promise(0) for name in dict(store.items()) if name != USER}
+        return session
+
+    def _saved(self, store: Any, key: Key) -> tuple[str, Promise] | None:
+        """Save something; return its name and what that promises, None if it was refused."""
         name = self._new_name()
         store[name] = 1
         saved = Promise(restores=self.promises.restores)
@@ -254,11 +266,13 @@ class Operations:
             store.save()
         except SessionGone:
             self.promises.check_refusal(key, name)
-            return False
+            return None
         self._given(saved)
+        return name, saved
+
+    def _keep(self, session: Known, name: str, saved: Promise) -> None:
         if self._engine.data_in_row or not saved.is_restored:
             session.saves[name] = saved
-        return True
 
     def _new_name(self) -> str:
         self._count += 1

@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.middleware import SessionMiddleware
+from tests.conformance.engines import refused_at_once, with_keys_that_stay
 from tests.conformance.faces import Face, Faces
-from tests.engines import Engine, refused_at_once, with_keys_that_stay
+from tests.engines import Engine
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from django.core.signing import TimestampSigner
 from django.test import override_settings
 
 from django_sessionkit.models import Session
+from tests.conformance.engines import with_data_in_rows, with_keys_that_stay
 from tests.conformance.faces import Face, Faces
-from tests.engines import with_data_in_rows, with_keys_that_stay
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from django.test import override_settings
 from django.utils import timezone as django_timezone
 
 from django_sessionkit.models import Session
+from tests.conformance.engines import refused_at_once, with_keys_that_stay
 from tests.conformance.faces import Face, Faces
-from tests.engines import refused_at_once, with_keys_that_stay
 
 pytestmark = pytest.mark.django_db
 

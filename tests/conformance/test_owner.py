@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.models import Session
+from tests.conformance.engines import with_keys_that_stay
 from tests.conformance.faces import Faces
-from tests.engines import Engine, with_keys_that_stay
+from tests.engines import Engine
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
 

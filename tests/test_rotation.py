@@ -16,7 +16,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 from tests.interleaving import replaced_earlier, saved
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 
 def _create(request: HttpRequest) -> None:

@@ -16,14 +16,12 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from django_sessionkit import prepared, registry, users
+from django_sessionkit import announcing, prepared, registry, users
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.races import again_after_races
-from django_sessionkit.recall import after_commit
-from django_sessionkit.signals import session_created
 
 #: How long a key that a login has replaced counts as in flight, beyond two leases.
 RETIREMENT = timedelta(seconds=60)
@@ -238,8 +236,7 @@ class RowStore(BaseSessionStore):
             if self._rows().filter(public_id=obj.public_id).exists():
                 raise CreateError("The session key is in use.") from error
             raise
-        announce = partial(session_created.send_robust, sender=self.model, session=obj)
-        after_commit(announce, using)
+        announcing.announce_start(obj, using)
 
     def _replace_secret(self, row: AbstractSession, new: SplitKey) -> bool:
         """Give the row another secret; return False if it is gone or has got one already."""

@@ -35,11 +35,11 @@ FIELDS = (
     "user_id",
     "reason",
     "actor_id",
-    "ip_address",
-    "user_agent",
     "at_once",
     "age",
     "count",
+    "ip_address",
+    "user_agent",
 )
 
 #: What a value may consist of where it stands without quotes.
@@ -91,10 +91,10 @@ def _fields(event: SessionEvent) -> dict[str, Any]:
         # A project may pass a text of its own.
         "reason": None if reason is None else _plain(getattr(reason, "value", reason)),
         "actor_id": _plain(event.actor_id),
-        "ip_address": None if client is None else client.ip_address,
-        "user_agent": None if client is None else _plain(client.user_agent),
         "at_once": event.at_once,
         "age": None if event.age is None else round(event.age.total_seconds(), 3),
+        "ip_address": None if client is None else client.ip_address,
+        "user_agent": None if client is None else _plain(client.user_agent),
     }
 
 
@@ -120,4 +120,5 @@ def _plain(value: Any) -> Any:
 
 def _quoted(value: Any) -> str:
     text = str(value)
-    return text if _BARE.fullmatch(text) else json.dumps(text)
+    # JSON, in which nothing looks like a pair even to those who do not mind the quotes.
+    return text if _BARE.fullmatch(text) else json.dumps(text).replace("=", r"\u003d")

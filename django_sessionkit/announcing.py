@@ -155,6 +155,11 @@ class _Ends:
         self._events, self._recall = events, recall
         self._is_committed = self._is_decided = False
 
+    @property
+    def public_ids(self) -> list[UUID]:
+        """The sessions."""
+        return [event.public_id for event in self._events]
+
     def commit(self) -> None:
         """Note that the deletion has been committed."""
         self._is_committed = True
@@ -173,18 +178,20 @@ class _Ends:
             tell(dataclasses.replace(event, at_once=at_once) for event in events)
 
 
-def a_login_has_flushed(user: Any) -> None:
-    """Note that the session which this request flushed last made room for a sign-in of ``user``.
+def a_login_has_flushed(public_id: UUID, user: Any) -> None:
+    """Note that the session was flushed to make room for a sign-in of ``user``.
 
     Django's ``login()`` flushes another user's session before it says that somebody signs in, so
     the end of a session that a request flushes waits until then, or until the view is done.
     """
-    if undecided := undecided_ends(current_request.get()):
-        undecided.pop().decide(reason=SessionEndReason.SUPERSEDED, actor=user)
+    undecided = undecided_ends(current_request.get())
+    for ends in [one for one in undecided if one.public_ids == [public_id]]:
+        undecided.remove(ends)
+        ends.decide(reason=SessionEndReason.SUPERSEDED, actor=user)
 
 
 def undecided_ends(request: HttpRequest | None) -> list[_Ends]:
-    """Return the ends that wait for a reason, the last one last."""
+    """Return the ends that wait for a reason."""
     waiting = None if request is None else request.__dict__.get(_UNDECIDED)
     return waiting or []
 

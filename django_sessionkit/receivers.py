@@ -56,9 +56,9 @@ def on_login(sender: type[Model], request: HttpRequest | None, user: Any, **kwar
     if session.client_meta is None and request.META:
         session.client_meta = request.META
     session.mark_authenticated()
-    if session.is_flushed and not session.has_new_key:
+    if session.flushed_public_id is not None and not session.has_new_key:
         # Where nobody was signed in, login() has made a new key; else it has just flushed.
-        announcing.a_login_has_flushed(user)
+        announcing.a_login_has_flushed(session.flushed_public_id, user)
     if not session.has_new_key:
         session.cycle_key()
 

@@ -282,6 +282,26 @@ def test_the_log_costs_no_query(engine: Engine, log: Log, alice: int, bob: int) 
 
 
 @five_engines
+def test_where_a_deletion_does_not_tell_what_it_deleted_the_rows_are_read_before(
+    engine: Engine, log: Log, alice: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on MySQL, which has no RETURNING."""
+    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
+    # Django's own INSERT then asks for the id in another way.
+    monkeypatch.setattr(connection.features, "can_return_rows_from_bulk_insert", False)
+    browsers = [Browser() for _ in range(3)]
+    for browser in browsers:
+        browser.get("/login/alice/", headers={"user-agent": FIREFOX})
+    browsers[0].get("/logout/")
+    registry.revoke_user(alice)
+    ended = [one for one in log.records if one.event == "session_ended"]
+    assert [one.reason for one in ended] == ["logout", "revoked", "revoked"]
+    assert len({one.public_id for one in ended}) == 3
+    assert {one.user_id for one in ended} == {alice}
+    assert {one.ip_address for one in ended} == {"127.0.0.1"}
+
+
+@five_engines
 def test_what_is_rolled_back_is_no_line_and_what_is_committed_is_one(
     engine: Engine, log: Log, alice: int
 ) -> None:

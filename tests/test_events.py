@@ -131,6 +131,7 @@ def test_of_several_logins_in_one_request_each_ends_the_session_before(
     engine: Engine, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hand_over(request: HttpRequest) -> None:
+        engine.store(third.session_key).flush()
         sign_in(request, "bob")
         request.session.save()
         sign_in(request, "bob")
@@ -138,13 +139,15 @@ def test_of_several_logins_in_one_request_each_ends_the_session_before(
         engine.store(other.session_key).flush()
         sign_in(request, "alice")
 
-    browser, other = Browser(), Browser()
+    browser, other, third = Browser(), Browser(), Browser()
     browser.get("/login/alice/")
     other.get("/login/bob/")
+    third.get("/login/alice/")
     do(monkeypatch, browser, hand_over)
     assert told == [
         ("alice", "superseded", "bob"),
         ("bob", "superseded", "alice"),
+        ("alice", "flushed", ""),
         ("bob", "flushed", ""),
     ]
 

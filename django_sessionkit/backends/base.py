@@ -61,6 +61,8 @@ class BaseSessionStore(SessionBase):
     is_retired = False
     #: This request ended the session: the cookie is deleted.
     is_flushed = False
+    #: The session that flush() has ended last, if any.
+    flushed_public_id: uuid.UUID | None = None
     #: cycle_key() has replaced the session key since the last save.
     has_new_key = False
     #: renew_lease() has made another cookie of the session that was loaded.

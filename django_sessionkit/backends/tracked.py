@@ -105,6 +105,7 @@ class TrackedStore(RowStore):
     def flush(self) -> None:
         key = None if self._is_deferred else SplitKey.parse(self._session_key)
         had_user = self._had_user()
+        self.flushed_public_id = None if key is None else key.public_id
         self.clear()
         if key and not self._end(key, self.flush_reason, self.flush_actor):
             self._is_stale = True

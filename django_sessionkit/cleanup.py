@@ -20,13 +20,13 @@ from typing import Any
 from django.db import OperationalError, connections
 from django.utils import timezone
 
-from django_sessionkit import registry
+from django_sessionkit import announcing, registry
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.ending import end
+from django_sessionkit.events import SessionEndReason
 from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.orphans import ROWS_A_QUERY, find_orphans
-from django_sessionkit.signals import SessionEndReason
 
 #: Smaller ones commit more often, which costs; larger ones let a save beside them wait longer.
 DEFAULT_BATCH_SIZE = 10_000
@@ -63,6 +63,16 @@ class CleanupReport:
         """How many rows were removed, whatever for."""
         return self.expired + self.orphaned + self.lost
 
+    @property
+    def by_reason(self) -> dict[SessionEndReason, int]:
+        """How many rows were removed for each reason for which there were some."""
+        counts = {
+            SessionEndReason.EXPIRED: self.expired,
+            SessionEndReason.USER_DELETED: self.orphaned,
+            SessionEndReason.LOST: self.lost,
+        }
+        return {reason: count for reason, count in counts.items() if count}
+
 
 @dataclass
 class Cleanup:
@@ -96,13 +106,17 @@ class Cleanup:
         """Remove expired rows, rows whose user is missing, and rows whose data are lost."""
         start = time.monotonic()
         limit = math.inf if self.max_seconds is None else start + self.max_seconds
-        with connections[self._rows.db].execute_wrapper(self._time_statement):
-            for rows, reason in self._batches():
-                if self.report.batches and time.monotonic() >= limit:
-                    self.report.is_complete = False
-                    break
-                if rows is not None:
-                    self._remove(rows, reason)
+        try:
+            with connections[self._rows.db].execute_wrapper(self._time_statement):
+                for rows, reason in self._batches():
+                    if self.report.batches and time.monotonic() >= limit:
+                        self.report.is_complete = False
+                        break
+                    if rows is not None:
+                        self._remove(rows, reason)
+        finally:
+            # Interrupted or not, the batches so far are gone.
+            announcing.announce_cleanup(self.report.by_reason, self._rows.db)
         self.report.seconds = time.monotonic() - start
         return self.report
 
@@ -192,7 +206,8 @@ class Cleanup:
     def _remove(self, rows: SessionQuerySet, reason: SessionEndReason) -> None:
         for attempt in range(1, TRIES + 1):
             try:
-                count = end(rows, reason=reason, are_over=reason == SessionEndReason.EXPIRED)
+                are_over = reason == SessionEndReason.EXPIRED
+                count = end(rows, reason=reason, are_over=are_over, by_cleanup=True)
                 break
             except OperationalError:
                 # A deadlock, or a lock that was waited for too long: nothing was removed.

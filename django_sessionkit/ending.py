@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,16 +13,13 @@ from django.db.models import F
 from django.db.models.deletion import Collector, get_candidate_relations_to_delete
 from django.db.models.sql import DeleteQuery
 
+from django_sessionkit import audit
+from django_sessionkit.announcing import announce_ends
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
+from django_sessionkit.events import SessionEndReason
 from django_sessionkit.races import again_after_races
-from django_sessionkit.recall import (
-    BATCH,
-    Recall,
-    after_commit,
-    copies_are_out_of_reach,
-    engine_has_copies,
-)
-from django_sessionkit.signals import SessionEndReason, session_ended
+from django_sessionkit.recall import BATCH, Recall, copies_are_out_of_reach, engine_has_copies
+from django_sessionkit.signals import session_ended
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -31,6 +29,13 @@ if TYPE_CHECKING:
 #: How often rows are looked for: some may have been added while the first were deleted. Not until
 #: none is left: where people sign in all the time, that would never end.
 PASSES = 2
+
+#: What a copy is found by, and what the log tells of a session.
+NAMES = ("public_id",)
+FACTS = ("public_id", "user_id", "ip_address", "user_agent")
+
+#: Tells of the rows, or of those with these columns, after commit.
+Announce = Callable[[Sequence[AbstractSession | Mapping[str, Any]]], None]
 
 
 class EndedCount(int):
@@ -69,15 +74,17 @@ def end(
     public_ids: Collection[uuid.UUID] | None = None,
     or_gone: bool = False,
     are_over: bool = False,
+    by_cleanup: bool = False,
 ) -> EndedCount:
     """Delete the ``chosen`` rows and, after commit, take their copies back and say so.
 
-    If nobody listens, nothing refers to sessions and there are no copies (or ``public_ids`` tells
-    whose), that is one DELETE. Else the rows are read under a lock first, so that each is
-    announced once, and none that stays; what refers to them is treated as its ``on_delete`` says.
+    If no receiver listens, nothing refers to sessions and there are no copies (or ``public_ids``
+    tells whose), that is one DELETE; for the log it returns what it deletes. Else the rows are
+    read under a lock first, so that each is announced once, and none that stays; what refers to
+    them is treated as its ``on_delete`` says.
     With ``or_gone`` the copies of all ``public_ids`` are taken back, even where there is no row:
     whoever ended it may not have got that far yet. ``are_over`` says that they have reached their
-    end, and their copies with them.
+    end, and their copies with them; ``by_cleanup`` that nobody's act has ended them.
     """
     if chosen.query.is_empty():
         return EndedCount(0)
@@ -85,12 +92,22 @@ def end(
     has_copies = not are_over and engine_has_copies()
     is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
     recall = Recall(public_ids if public_ids and or_gone else ())
-    must_read = is_referred_to or session_ended.has_listeners(model)
-    if must_read:
+    announce = partial(
+        announce_ends,
+        model=model,
+        reason=reason,
+        actor=actor,
+        recall=recall,
+        using=using,
+        by_cleanup=by_cleanup,
+    )
+    if is_referred_to or session_ended.has_listeners(model):
         # More of them may be added meanwhile, and those must be known to us too.
         may_grow = public_ids is None and not are_over
         rows = chosen.order_by("pk")
-        act = partial(_end_locked, rows, is_referred_to, may_grow, recall, reason, actor)
+        act = partial(_end_locked, rows, is_referred_to, may_grow, recall, announce)
+    elif audit.wants_ends(by_cleanup=by_cleanup):
+        act = partial(_end_logged, chosen, has_copies and public_ids is None, recall, announce)
     elif has_copies and public_ids is None:
         act = partial(_end_untold, chosen, recall)
     elif has_copies:
@@ -113,40 +130,60 @@ def _end_unread(chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall
 
 def _end_untold(chosen: SessionQuerySet, recall: Recall) -> int:
     """End rows that nobody has to be told about, so that it is enough to know their names."""
-    using = chosen.db
-    features = connections[using].features
-    # MySQL has no RETURNING; those that have it, have it for both statements.
-    delete = _deleted if features.can_return_columns_from_insert else _read_and_deleted
-    ended: list[uuid.UUID] = []
-    with transaction.atomic(using=using):
-        for _ in range(PASSES):
-            ended += (batch := delete(chosen))
-            if not batch:
-                break
-        recall.public_ids.update(ended)
-        recall.schedule(using)
+    with transaction.atomic(using=chosen.db):
+        ended = _deleted(chosen, NAMES, PASSES)
+        recall.public_ids.update(one["public_id"] for one in ended)
+        recall.schedule(chosen.db)
     return len(ended)
 
 
-def _deleted(chosen: SessionQuerySet) -> list[uuid.UUID]:
-    """Delete the rows and return their public ids."""
-    connection = connections[chosen.db]
+def _end_logged(chosen: SessionQuerySet, may_grow: bool, recall: Recall, announce: Announce) -> int:
+    """End rows of which the log tells."""
+    using = chosen.db
+    # By itself, one statement needs no transaction.
+    is_one = not may_grow and connections[using].features.can_return_columns_from_insert
+    with nullcontext() if is_one else transaction.atomic(using=using):
+        ended = _deleted(chosen, FACTS, PASSES if may_grow else 1)
+        recall.public_ids.update(one["public_id"] for one in ended)
+        recall.schedule(using)
+        announce(ended)
+    return len(ended)
+
+
+def _deleted(
+    chosen: SessionQuerySet, names: tuple[str, ...], passes: int
+) -> list[Mapping[str, Any]]:
+    """Delete the rows and return these columns of them."""
+    features = connections[chosen.db].features
+    # MySQL has no RETURNING; those that have it, have it for both statements.
+    delete = _deleted_at_once if features.can_return_columns_from_insert else _read_and_deleted
+    ended: list[Mapping[str, Any]] = []
+    for _ in range(passes):
+        ended += (batch := delete(chosen, names))
+        if not batch:
+            break
+    return ended
+
+
+def _deleted_at_once(chosen: SessionQuerySet, names: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    connection, options = connections[chosen.db], chosen.model._meta
     query: Any = chosen.order_by().query.chain(DeleteQuery)
-    sql, params = query.get_compiler(chosen.db).as_sql()
-    field: Any = chosen.model._meta.get_field("public_id")
-    column = connection.ops.quote_name(field.column)
+    compiler = query.get_compiler(chosen.db)
+    sql, params = compiler.as_sql()
+    fields: list[Any] = [options.get_field(name) for name in names]
+    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    converters = compiler.get_converters([field.get_col(options.db_table) for field in fields])
     with transaction.mark_for_rollback_on_error(chosen.db), connection.cursor() as cursor:
-        cursor.execute(f"{sql} RETURNING {column}", params)
-        # Databases without a type of their own for UUIDs return text; others nothing to parse.
-        return [field.to_python(public_id) for (public_id,) in cursor.fetchall()]
+        cursor.execute(f"{sql} RETURNING {columns}", params)
+        rows = compiler.apply_converters(cursor.fetchall(), converters)
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _read_and_deleted(chosen: SessionQuerySet) -> list[uuid.UUID]:
-    """See _deleted()."""
+def _read_and_deleted(chosen: SessionQuerySet, names: tuple[str, ...]) -> list[Mapping[str, Any]]:
     _lock(chosen)
-    names = list(chosen.order_by("pk").select_for_update().values_list("pk", "public_id"))
-    _delete_rows(chosen, [pk for pk, _ in names])
-    return [public_id for _, public_id in names]
+    rows = list(chosen.order_by("pk").select_for_update().values("pk", *names))
+    _delete_rows(chosen, [row["pk"] for row in rows])
+    return rows
 
 
 def _end_locked(
@@ -154,8 +191,7 @@ def _end_locked(
     is_referred_to: bool,
     may_grow: bool,
     recall: Recall,
-    reason: SessionEndReason,
-    actor: AbstractBaseUser | AnonymousUser | None,
+    announce: Announce,
 ) -> int:
     using = chosen.db
     ended: list[AbstractSession] = []
@@ -168,7 +204,7 @@ def _end_locked(
             ended += batch
         recall.public_ids.update(session.public_id for session in ended)
         recall.schedule(using)
-        announce_end(ended, reason=reason, actor=actor, recall=recall, using=using)
+        announce(ended)
     return len(ended)
 
 
@@ -194,35 +230,3 @@ def _delete_rows(chosen: SessionQuerySet, pks: list[int]) -> None:
     rows = SessionQuerySet(chosen.model, using=chosen.db)
     for start in range(0, len(pks), BATCH):
         rows.filter(pk__in=pks[start : start + BATCH])._raw_delete(chosen.db)
-
-
-def announce_end(
-    ended: Iterable[AbstractSession],
-    *,
-    reason: SessionEndReason,
-    actor: AbstractBaseUser | AnonymousUser | None,
-    recall: Recall,
-    using: str,
-) -> None:
-    """Send ``session_ended`` for each of the rows, once the transaction has committed.
-
-    To be called after the recall was scheduled, so that its outcome can be told.
-    """
-    for session in ended:
-        if session_ended.has_listeners(type(session)):
-            after_commit(partial(_announce, session, reason, actor, recall), using)
-
-
-def _announce(
-    session: AbstractSession,
-    reason: SessionEndReason,
-    actor: AbstractBaseUser | AnonymousUser | None,
-    recall: Recall,
-) -> None:
-    session_ended.send_robust(
-        sender=type(session),
-        session=session,
-        reason=reason,
-        actor=actor,
-        at_once=recall.at_once,
-    )

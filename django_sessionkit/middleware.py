@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable
-from contextvars import ContextVar
 from typing import cast
 
 from asgiref.sync import sync_to_async
@@ -18,11 +17,10 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import cached_property
 from django.utils.http import http_date
 
+from django_sessionkit.announcing import no_login_follows, undecided_ends
 from django_sessionkit.backends.base import BaseSessionStore
+from django_sessionkit.current import current_request
 from django_sessionkit.exceptions import CacheUnreachable
-
-#: The request that is being answered, for receivers that are handed none.
-current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
 
 logger = logging.getLogger("django.security.SessionInterrupted")
 
@@ -57,6 +55,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response = early or cast(HttpResponse, self.get_response(request))
         finally:
             current_request.reset(token)
+            no_login_follows(request)
         return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -68,6 +67,11 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response = await cast(Awaitable[HttpResponse], self.get_response(request))
         finally:
             current_request.reset(token)
+            if undecided_ends(request):
+                # Receivers of signals may ask the database.
+                await sync_to_async(no_login_follows)(request)
+            else:
+                no_login_follows(request)
         return await self.aprocess_response(request, response)
 
     @cached_property

@@ -14,13 +14,12 @@ from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest
 
-from django_sessionkit import registry
+from django_sessionkit import announcing, registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession
-from django_sessionkit.ending import announce_end
-from django_sessionkit.middleware import current_request
+from django_sessionkit.current import current_request
+from django_sessionkit.events import SessionEndReason
 from django_sessionkit.recall import gathered
-from django_sessionkit.signals import SessionEndReason
 
 
 def connect() -> None:
@@ -44,7 +43,7 @@ def connect() -> None:
             post_delete.connect(on_session_deleted, sender=model, dispatch_uid="sessionkit")
 
 
-def on_login(sender: type[Model], request: HttpRequest | None, **kwargs: Any) -> None:
+def on_login(sender: type[Model], request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
     """Give the session a new key whoever signs in, even the same user again.
 
     Django's ``login()`` keeps the key in that case; it must change with every gain of rights
@@ -57,6 +56,9 @@ def on_login(sender: type[Model], request: HttpRequest | None, **kwargs: Any) ->
     if session.client_meta is None and request.META:
         session.client_meta = request.META
     session.mark_authenticated()
+    if session.flushed_public_id is not None and not session.has_new_key:
+        # Where nobody was signed in, login() has made a new key; else it has just flushed.
+        announcing.a_login_has_flushed(session.flushed_public_id, user)
     if not session.has_new_key:
         session.renew_key_at_login()
 
@@ -105,8 +107,9 @@ def on_session_deleted(
 ) -> None:
     """Announce a session that was deleted through the ORM rather than by a verb."""
     if not instance.is_announced:
-        announce_end(
+        announcing.announce_ends(
             [instance],
+            model=type(instance),
             reason=SessionEndReason.DELETED,
             actor=None,
             recall=gathered(instance, using),

@@ -25,7 +25,7 @@ from django_sessionkit import prepared
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.ending import EndedCount, end
-from django_sessionkit.signals import SessionEndReason
+from django_sessionkit.events import SessionEndReason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

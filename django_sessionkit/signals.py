@@ -13,24 +13,11 @@ that fails is logged by Django and neither stops the others nor brings a session
 ``session`` never holds a session key, only its hash.
 """
 
-from django.db.models import TextChoices
 from django.dispatch import Signal
-from django.utils.translation import gettext_lazy as _
 
+from django_sessionkit.events import SessionEndReason
 
-class SessionEndReason(TextChoices):
-    """Why a session ended."""
-
-    LOGOUT = "logout", _("signed out")
-    FLUSHED = "flushed", _("emptied by the site")
-    REVOKED = "revoked", _("revoked")
-    PASSWORD_CHANGED = "password_changed", _("password changed")
-    USER_DEACTIVATED = "user_deactivated", _("user deactivated")
-    USER_DELETED = "user_deleted", _("user deleted")
-    EXPIRED = "expired", _("expired")
-    LOST = "lost", _("lost by the cache")
-    DELETED = "deleted", _("deleted")
-
+__all__ = ["SessionEndReason", "session_created", "session_ended"]
 
 session_created = Signal()
 session_ended = Signal()

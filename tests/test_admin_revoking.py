@@ -219,7 +219,9 @@ def test_the_log_tells_who_revoked_whose_session_by_public_id(guard: Client, ali
     ] * 3
     assert [entry.object_id for entry in entries] == [str(session.public_id) for session in rows]
     assert {entry.object_repr for entry in entries} == {str(one.public_id) for one in rows}
-    assert {entry.get_change_message() for entry in entries} == {"Revoked the session of alice."}
+    assert {entry.get_change_message() for entry in entries} == {
+        "The session of alice ended: revoked."
+    }
 
 
 def test_the_signal_tells_who_revoked(

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import django
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import QuerySet
@@ -24,11 +23,12 @@ from django.utils.translation import gettext_lazy as _
 
 from django_sessionkit import registry
 from django_sessionkit.admin.changelist import mark_current
+from django_sessionkit.admin.log import log_ends
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.ending import EndedCount, end
+from django_sessionkit.events import SessionEndReason
 from django_sessionkit.recall import after_commit, copies_are_out_of_reach
-from django_sessionkit.signals import SessionEndReason
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[AbstractSession]
@@ -162,19 +162,7 @@ class RevokingMixin(_ModelAdmin):
         self, request: HttpRequest, queryset: Iterable[AbstractSession]
     ) -> list[LogEntry]:
         """Log who revoked whose session, by public id."""
-        content_type = ContentType.objects.get_for_model(self.model)
-        entries = [
-            LogEntry(
-                user_id=request.user.pk,  # type: ignore[misc]  # signed in, or not here
-                content_type_id=content_type.pk,
-                object_id=str(session.public_id),
-                object_repr=str(session.public_id),
-                action_flag=DELETION,
-                change_message=gettext("Revoked the session of %s.") % self.owner(session),
-            )
-            for session in queryset
-        ]
-        return LogEntry.objects.bulk_create(entries)
+        return log_ends(self.model, request.user, self.owner, queryset)
 
     def owner(self, session: AbstractSession) -> str:
         """Return in words whose session it is."""

@@ -67,6 +67,8 @@ class BaseSessionStore(SessionBase):
     is_retired = False
     #: This request ended the session: the cookie is deleted.
     is_flushed = False
+    #: The session that flush() has ended last, if any.
+    flushed_public_id: uuid.UUID | None = None
     #: cycle_key() has made a session key since the last save, which that will write.
     has_new_key = False
     #: set_expiry() was called, so that the browser's cookie may have to live longer or shorter.

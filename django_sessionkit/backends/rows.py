@@ -7,7 +7,6 @@ import time
 import uuid
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from django.contrib.sessions.backends.base import CreateError
@@ -18,15 +17,13 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import cached_property
 
-from django_sessionkit import prepared, registry, users
+from django_sessionkit import announcing, prepared, registry, users
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.backends.replaced import KEPT_FOR, ReplacedKey
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import MARK_BYTES, SplitKey
 from django_sessionkit.moments import DatabaseMoment, microseconds, moment
-from django_sessionkit.recall import after_commit
-from django_sessionkit.signals import session_created
 
 logger = logging.getLogger("django_sessionkit")
 
@@ -279,8 +276,7 @@ class RowStore(BaseSessionStore):
             if self._rows().filter(public_id=obj.public_id).exists():
                 raise CreateError("The session key is in use.") from error
             raise
-        announce = partial(session_created.send_robust, sender=self.model, session=obj)
-        after_commit(announce, using)
+        announcing.announce_start(obj, using)
 
 
 def copy_of(row: AbstractSession) -> AbstractSession:

@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import CreateError
 
-from django_sessionkit import cleanup
+from django_sessionkit import announcing, cleanup
 from django_sessionkit.backends.base import AUTH_PREFIX
 from django_sessionkit.backends.replaced import ReplacedKey
 from django_sessionkit.backends.rows import RowStore
@@ -37,6 +37,8 @@ class TrackedStore(RowStore):
     _is_gone = False
     # It ended before this store flushed it: whoever was signed in is not signed in again.
     _has_lost_user = False
+    # Somebody has signed in, and no save of that has been committed and told yet.
+    _owes_sign_in = False
 
     def exists(self, session_key: str | None) -> bool:
         key = self._parse(session_key)
@@ -93,6 +95,7 @@ class TrackedStore(RowStore):
         data = self._get_session(no_load=must_create)
         if self._has_lost_user and AUTH_USER_ID in data and not self._has_authenticated:
             raise SessionGone("The session had ended before it was flushed.")
+        owner_before = getattr(self._current_row(), "user_id", None)
         if must_create or self._is_deferred:
             self._insert(data)
             self._is_deferred = False
@@ -103,6 +106,7 @@ class TrackedStore(RowStore):
                 if not self._may_start_over(data, is_replaced=isinstance(error, KeyReplaced)):
                     raise
                 self._start_over(data)
+        self._announce_sign_in(owner_before)
         self.has_new_key = self._has_authenticated = self.is_retired = False
 
     def delete(self, session_key: str | None = None) -> None:
@@ -113,6 +117,7 @@ class TrackedStore(RowStore):
     def flush(self) -> None:
         key = None if self._is_deferred else SplitKey.parse(self._session_key)
         had_user = self._had_user()
+        self.flushed_public_id = None if key is None else key.public_id
         self.clear()
         if key and not self._end(key, self.flush_reason, self.flush_actor):
             self._has_lost_user = had_user
@@ -169,6 +174,21 @@ class TrackedStore(RowStore):
     def _must_not_start(self) -> bool:
         """Whether a login elsewhere has replaced the key, and this is no login."""
         return self.is_retired and not self._has_authenticated
+
+    def _announce_sign_in(self, owner_before: Any) -> None:
+        """Tell that somebody has signed in, once a save of that has been committed."""
+        row = self._current_row()
+        if row is None or row.user_id is None:
+            return
+        if self._has_authenticated or row.user_id != owner_before:
+            self._owes_sign_in = True
+        if self._owes_sign_in:
+            announcing.announce_sign_in(row, self._using, self._settle_sign_in)
+
+    def _settle_sign_in(self) -> bool:
+        """Note that the sign-in is told; return False if it was before."""
+        was_owed, self._owes_sign_in = self._owes_sign_in, False
+        return was_owed
 
     def _look_up(self) -> None:
         """Find the row to save over, where the dictionary was filled without being loaded."""

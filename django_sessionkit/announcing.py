@@ -1,0 +1,208 @@
+"""The one door through which what happens to sessions is told, once it has been committed.
+
+Behind it are the log and the signals. (The admin's log is written with the revocation itself, in
+one transaction, and made of the same events: see ``admin/log.py``.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connections, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+
+from django_sessionkit import audit
+from django_sessionkit.base_session import AbstractSession
+from django_sessionkit.clients import Client
+from django_sessionkit.current import current_request
+from django_sessionkit.events import SessionEndReason, SessionEvent, SessionEventType
+from django_sessionkit.recall import Recall, after_commit
+from django_sessionkit.signals import session_created, session_ended
+
+#: Where a request keeps the ends whose reason is open; None once its view is done.
+_UNDECIDED = "_sessionkit_undecided_ends"
+
+logger = logging.getLogger("django_sessionkit")
+
+
+def tell(events: Iterable[SessionEvent]) -> None:
+    """Hand what has been committed to each sink; one that fails stops neither others nor us."""
+    for event in events:
+        for sink in (audit.write, _send_signal):
+            _try(partial(sink, event), event.public_id)
+
+
+def _try(sink: Callable[[], object], about: object) -> None:
+    try:
+        sink()
+    except Exception:
+        # A handler of the log that fails, such as a full disk, is no reason to fail a request.
+        logger.exception("What happened to session %s could not be told", about)
+
+
+def _send_signal(event: SessionEvent) -> None:
+    session = event.session
+    if session is None:
+        return
+    if event.what is SessionEventType.CREATED:
+        session_created.send_robust(sender=type(session), session=session)
+    elif event.what is SessionEventType.ENDED:
+        session_ended.send_robust(
+            sender=type(session),
+            session=session,
+            reason=event.reason,
+            actor=event.actor,
+            at_once=event.at_once,
+        )
+
+
+# What happened
+
+
+def announce_start(session: AbstractSession, using: str) -> None:
+    """Tell, after commit, that the row was written."""
+    if session_created.has_listeners(type(session)):
+        event = SessionEvent.of(SessionEventType.CREATED, vars(session), session=session)
+        after_commit(partial(tell, [event]), using)
+
+
+def announce_sign_in(session: AbstractSession, using: str, is_due: Callable[[], bool]) -> None:
+    """Tell, after commit, that a sign-in was saved into the row.
+
+    Unless ``is_due()`` is False by then: a save that was rolled back is made again, and each is
+    announced.
+    """
+    if not audit.wants_sign_ins():
+        return
+    event = SessionEvent.of(SessionEventType.SIGNED_IN, vars(session))
+
+    def tell_if_due() -> None:
+        if is_due():
+            tell([event])
+
+    after_commit(tell_if_due, using)
+
+
+def announce_ends(
+    ended: Sequence[AbstractSession | Mapping[str, Any]],
+    *,
+    model: type[AbstractSession],
+    reason: SessionEndReason,
+    actor: Any,
+    recall: Recall,
+    using: str,
+    by_cleanup: bool = False,
+) -> None:
+    """Tell, after commit, that the rows of ``model`` (or those with these columns) were deleted.
+
+    To be called after the recall was scheduled, so that its outcome can be told.
+    """
+    is_wanted = audit.wants_ends(by_cleanup=by_cleanup) or session_ended.has_listeners(model)
+    if not ended or not is_wanted:
+        return
+    events = [
+        SessionEvent.of(
+            SessionEventType.ENDED,
+            vars(one) if isinstance(one, AbstractSession) else one,
+            reason=reason,
+            actor=actor,
+            by_cleanup=by_cleanup,
+            session=one if isinstance(one, AbstractSession) else None,
+        )
+        for one in ended
+    ]
+    ends = _Ends(events, recall)
+    request = current_request.get()
+    if reason == SessionEndReason.FLUSHED and request is not None and _may_wait(request):
+        request.__dict__.setdefault(_UNDECIDED, []).append(ends)
+    else:
+        ends.decide()
+    after_commit(ends.commit, using)
+
+
+def late_retired_key(public_id: UUID, user_id: Any, client: Client | None, age: timedelta) -> None:
+    """Tell that a key which the session had until ``age`` ago was presented by ``client``.
+
+    At once: reading it has changed nothing that could be rolled back.
+    """
+    what = SessionEventType.LATE_KEY
+    tell([SessionEvent(what, timezone.now(), public_id, user_id, client=client, age=age)])
+
+
+def announce_cleanup(counts: Mapping[SessionEndReason, int], using: str) -> None:
+    """Tell how many rows a clean-up has removed for each reason, in place of each of them."""
+    act = partial(_try, partial(audit.write_cleanup, counts), "*")
+    if connections[using].in_atomic_block:
+        transaction.on_commit(act, using=using)
+    else:
+        act()  # Without asking for a connection: it may be what has failed.
+
+
+# Why a request flushed
+
+
+class _Ends:
+    """Sessions that were deleted: told when that has been committed, and the reason is known."""
+
+    def __init__(self, events: list[SessionEvent], recall: Recall) -> None:
+        self._events, self._recall = events, recall
+        self._is_committed = self._is_decided = False
+
+    @property
+    def public_ids(self) -> list[UUID]:
+        """The sessions."""
+        return [event.public_id for event in self._events]
+
+    def commit(self) -> None:
+        """Note that the deletion has been committed."""
+        self._is_committed = True
+        self._tell()
+
+    def decide(self, **changes: Any) -> None:
+        """Note that the events are true with these changes."""
+        self._events = [dataclasses.replace(event, **changes) for event in self._events]
+        self._is_decided = True
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._is_committed and self._is_decided:
+            events, self._events = self._events, []
+            at_once = self._recall.at_once
+            tell(dataclasses.replace(event, at_once=at_once) for event in events)
+
+
+def a_login_has_flushed(public_id: UUID, user: Any) -> None:
+    """Note that the session was flushed to make room for a sign-in of ``user``.
+
+    Django's ``login()`` flushes another user's session before it says that somebody signs in, so
+    the end of a session that a request flushes waits until then, or until the view is done.
+    """
+    undecided = undecided_ends(current_request.get())
+    for ends in [one for one in undecided if one.public_ids == [public_id]]:
+        undecided.remove(ends)
+        ends.decide(reason=SessionEndReason.SUPERSEDED, actor=user)
+
+
+def undecided_ends(request: HttpRequest | None) -> list[_Ends]:
+    """Return the ends that wait for a reason."""
+    waiting = None if request is None else request.__dict__.get(_UNDECIDED)
+    return waiting or []
+
+
+def _may_wait(request: HttpRequest) -> bool:
+    """Whether the view still runs: tasks that it has started may outlive it."""
+    return request.__dict__.get(_UNDECIDED, ()) is not None
+
+
+def no_login_follows(request: HttpRequest) -> None:
+    """Note that the view is done: what it flushed, it flushed for no login."""
+    undecided, request.__dict__[_UNDECIDED] = undecided_ends(request), None
+    for ends in undecided:
+        ends.decide()

@@ -20,7 +20,7 @@ from django_sessionkit.models import Session
 from tests import admin_pages as pages
 from tests.admin_pages import LIST
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 #: Of what is made below: the filters and the searches, and the order that they come in.
 QUERIES = {

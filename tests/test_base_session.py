@@ -21,6 +21,8 @@ from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.clients import device_label
 from django_sessionkit.models import Session
 
+pytestmark = pytest.mark.varies
+
 ROOT = Path(__file__).resolve().parent.parent
 HOUR = timedelta(hours=1)
 

@@ -20,6 +20,8 @@ from django_sessionkit.backends.db import SessionStore as Ours
 from django_sessionkit.middleware import SessionMiddleware
 from django_sessionkit.models import Session
 
+pytestmark = pytest.mark.varies
+
 ROOT = Path(__file__).resolve().parent.parent
 OUR_APP, DJANGO_APP = "django_sessionkit", "django.contrib.sessions"
 OUR_MIDDLEWARE = "django_sessionkit.middleware.SessionMiddleware"
@@ -210,7 +212,7 @@ COOKIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_check_deploy_says_of_cookies_what_it_says_of_a_stock_site(tmp_path: Path) -> None:
     engine = "django.contrib.sessions.backends.db"
     stock = checked(tmp_path, [DJANGO_APP], DJANGO_MIDDLEWARE, engine, COOKIES)
@@ -219,7 +221,7 @@ def test_check_deploy_says_of_cookies_what_it_says_of_a_stock_site(tmp_path: Pat
     assert stock == [{secure}, set(), {secure, http_only}, {http_only}]
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_djangos_app_before_ours(ours_first: bool, tmp_path: Path) -> None:
     names = [OUR_APP, DJANGO_APP] if ours_first else [DJANGO_APP, OUR_APP]
@@ -227,7 +229,7 @@ def test_djangos_app_before_ours(ours_first: bool, tmp_path: Path) -> None:
     assert ("sessionkit.W001" in found) is not ours_first
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_the_command_check_deploy_prints_the_warning(tmp_path: Path) -> None:
     code = "from django.core.management import execute_from_command_line as run; "
     code += "run(['django', 'check', '--deploy'])"
@@ -244,7 +246,7 @@ def test_the_command_check_deploy_prints_the_warning(tmp_path: Path) -> None:
     assert "security.W015" in done.stderr
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[OUR_APP, DJANGO_APP], [OUR_APP]])
 @pytest.mark.parametrize("middleware", [OUR_MIDDLEWARE, DJANGO_MIDDLEWARE])
 def test_a_site_on_its_way_to_us_is_told_of_its_cookies_once(
@@ -270,7 +272,7 @@ except ImproperlyConfigured as error:
 """
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_the_engine_without_the_app_says_what_is_missing(tmp_path: Path) -> None:
     done = run(
         tmp_path,
@@ -283,7 +285,7 @@ def test_the_engine_without_the_app_says_what_is_missing(tmp_path: Path) -> None
     assert "'django_sessionkit' in INSTALLED_APPS" in done.stdout
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[], [OUR_APP], [DJANGO_APP]])
 def test_the_middleware_serves_another_engine_with_and_without_the_app(
     names: list[str], tmp_path: Path

@@ -24,6 +24,8 @@ from django.utils import timezone
 
 from django_sessionkit.models import Session
 
+pytestmark = pytest.mark.varies
+
 ROOT = Path(__file__).resolve().parent.parent
 PAST = timezone.now() - timedelta(days=1)
 FUTURE = timezone.now() + timedelta(days=1)

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from django_sessionkit import clients
 from django_sessionkit.clients import MAX_LABEL, MAX_USER_AGENT, Client, device_label
 
+pytestmark = pytest.mark.varies
+
 needs_ua_parser = pytest.mark.skipif(
     not clients.HAS_UA_PARSER, reason="the extra 'devices' is not installed"
 )

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.once
-
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "django_sessionkit"
 DOCS = "\n".join(

@@ -19,7 +19,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_data_in_rows, with_keys_that_stay
 from tests.interleaving import before_each_statement, elsewhere, save, saved, stored
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 SIGNED_IN = {"_auth_user_id": "1", "one": 1}  # so that every engine has a row
 NOT_ON_SQLITE = pytest.mark.skipif(

@@ -23,16 +23,17 @@ from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, params
+from tests.engines import Engine, with_a_cache
 from tests.interleaving import elsewhere, saved
 from tests.late import just_before
 from tests.ways_to_end import EACH, Act, People
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("engine")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("engine"),
+    pytest.mark.database,
+]
 
-with_a_cache = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.cache_alias is not None), indirect=True
-)
 #: What puts into the cache what was read from the row.
 FILLS = {"fill", "vouch"}
 #: What brings a save to the cache.

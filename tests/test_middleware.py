@@ -31,7 +31,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 from tests.interleaving import stored
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.varies]
 
 DATA = {"_auth_user_id": "1", "key": "x"}  # of a user, so that every engine has a row
 NAME = settings.SESSION_COOKIE_NAME

@@ -24,7 +24,7 @@ from django_sessionkit.signals import SessionEndReason, session_created, session
 from tests.browsers import both_ways
 from tests.interleaving import before_each_statement, elsewhere, stored
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 GARBAGE: list[Any] = [None, "", "x", 7, 1.5, b"0" * 32, [], {}]
 GARBAGE += ["0" * 31, "0" * 33, "%s", "'--", "é" * 32]

@@ -24,11 +24,11 @@ from django_sessionkit.backends.renewed import OVERLAP
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, with_leased_tokens
+from tests.engines import Engine, with_tokens
 from tests.interleaving import before_each_statement
 from tests.ways_to_end import EACH, HERS, ONE, Act, People
 
-pytestmark = [pytest.mark.django_db, with_leased_tokens]
+pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.database]
 
 LEASE = 60
 

@@ -25,9 +25,9 @@ from django_sessionkit.models import Session
 from django_sessionkit.moments import microseconds
 from django_sessionkit.tokens.errors import BadToken
 from tests.browsers import Browser
-from tests.engines import Engine, with_tokens
+from tests.engines import Engine, with_each_token
 
-pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, with_each_token, pytest.mark.usefixtures("engine")]
 
 many = hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

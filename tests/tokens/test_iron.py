@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.iron import PASSWORD_LENGTH, SKEW, Sealer
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.varies
 
 PASSWORD, OTHER = "the lighthouse keeper's long password", "a password of the harbour master's"
 SEALER = Sealer(PASSWORD)

@@ -13,7 +13,7 @@ from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.iron import SKEW, Sealer
 from tests.node import Node, NodeError
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 PASSWORD, OTHER = "the lighthouse keeper's long password", "a password of the harbour master's"
 SEALER = Sealer(PASSWORD)

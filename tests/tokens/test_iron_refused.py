@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.iron import Sealer
 
-pytestmark = pytest.mark.once
-
 PASSWORD, OTHER = "the lighthouse keeper's long password", "a password of the harbour master's"
 SEALER = Sealer(PASSWORD)
 NOW = 1_900_000_000.0

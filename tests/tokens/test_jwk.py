@@ -30,8 +30,6 @@ from tests.tokens.signed import (
     signer,
 )
 
-pytestmark = pytest.mark.once
-
 MEMBERS = {
     "Ed25519": {"kty", "crv", "x"},
     "EdDSA": {"kty", "crv", "x"},

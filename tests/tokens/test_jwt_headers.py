@@ -21,8 +21,6 @@ from tests.tokens.signed import (
     signing_key,
 )
 
-pytestmark = pytest.mark.once
-
 
 def verified(algorithm: str, header: object) -> dict[str, Any]:
     """Open a token with a good signature of the signer's key."""

@@ -22,8 +22,6 @@ from tests.tokens.signed import (
     signer,
 )
 
-pytestmark = pytest.mark.once
-
 CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 TOKEN = signer("HS256").sign(CLAIMS)

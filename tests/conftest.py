@@ -4,12 +4,17 @@ import inspect
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 
 from tests.emptying import emptied_by_delete
 from tests.engines import Engine, configured, params, refuses_at_once
+
+# A slow machine is no failure, and each test has a limit of its own where time matters.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 _SERVERS = {
     "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",

@@ -19,6 +19,7 @@ from django.test.utils import isolate_apps
 from django_sessionkit.backends.db import SessionStore as Ours
 from django_sessionkit.middleware import SessionMiddleware
 from django_sessionkit.models import Session
+from tests.cases import looped
 
 pytestmark = pytest.mark.varies
 
@@ -52,22 +53,22 @@ def test_the_site_of_the_tests_is_in_order() -> None:
     assert ids() == set()
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, "60", None, True])
+@looped("value", [-1, 1.5, "60", None, True])
 def test_a_lease_that_is_no_number_of_seconds(value: object) -> None:
     assert ids(SESSIONKIT_LEASE=value) == {"sessionkit.E001"}
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, "1", None, True])
+@looped("value", [-1, 1.5, "1", None, True])
 def test_a_count_of_proxies_that_is_none(value: object) -> None:
     assert ids(SESSIONKIT_TRUSTED_PROXY_COUNT=value) == {"sessionkit.E002"}
 
 
-@pytest.mark.parametrize("value", ["", "FULL", "hashed", None, True, 24])
+@looped("value", ["", "FULL", "hashed", None, True, 24])
 def test_an_address_setting_that_is_no_choice(value: object) -> None:
     assert ids(SESSIONKIT_IP_ADDRESS=value) == {"sessionkit.E003"}
 
 
-@pytest.mark.parametrize(
+@looped(
     "settings",
     [
         {"SESSIONKIT_LEASE": 0, "SESSIONKIT_TRUSTED_PROXY_COUNT": 2},
@@ -104,7 +105,7 @@ def test_an_engine_whose_model_has_two_tables(
     assert ids(SESSION_ENGINE=__name__) == expected
 
 
-@pytest.mark.parametrize("engine", ["no.such.engine", "django_sessionkit.backends", "tests.urls"])
+@looped("engine", ["no.such.engine", "django_sessionkit.backends", "tests.urls"])
 def test_an_engine_that_cannot_be_imported(engine: str) -> None:
     assert ids(SESSION_ENGINE=engine) == {"sessionkit.E005"}
 
@@ -115,7 +116,7 @@ def test_an_engine_that_is_not_ours() -> None:
     }
 
 
-@pytest.mark.parametrize("middleware", [[DJANGO_MIDDLEWARE], [], ["no.such.Middleware"]])
+@looped("middleware", [[DJANGO_MIDDLEWARE], [], ["no.such.Middleware"]])
 def test_our_engine_without_our_middleware(middleware: list[str]) -> None:
     assert ids(MIDDLEWARE=middleware) == {"sessionkit.W003"}
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -241,6 +242,7 @@ def test_ctrl_c_ends_a_dry_run_in_order_too() -> None:
         run("--dry-run")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
@@ -252,6 +254,7 @@ def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
     # It is under way, in the middle of whatever it does just then.
     while Session.objects.expired().count() > 380:
         assert process.poll() is None, finish(process)
+        time.sleep(0.02)
     process.send_signal(sent)
     code, out, error = finish(process)
     assert code == (130 if sent == signal.SIGINT else -sent)
@@ -265,6 +268,7 @@ def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
     assert Session.objects.count() == 5
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_two_processes_at_once_share_the_work() -> None:
     make(300)
@@ -278,6 +282,7 @@ def test_two_processes_at_once_share_the_work() -> None:
     assert not Session.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_pipe_gets_the_outcome_and_no_progress_bar() -> None:
     make(3)
@@ -286,6 +291,7 @@ def test_a_pipe_gets_the_outcome_and_no_progress_bar() -> None:
     assert re.fullmatch(r"Removed 3 expired sessions .*\n", out)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("arguments", "has_bar"), [([], True), (["--json"], False), (["--verbosity=0"], False)]

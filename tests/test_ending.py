@@ -7,16 +7,15 @@ from django.db import connection, transaction
 
 from django_sessionkit import registry
 from django_sessionkit.copies import redis
-from tests.browsers import Browser, both_ways
+from tests.browsers import Browser
 from tests.engines import Engine, with_a_cache, with_keys_that_stay
 from tests.interleaving import before_each_statement, elsewhere
-from tests.ways_to_end import BY_PROGRAM, EACH, Act, People
+from tests.ways_to_end import BY_PROGRAM, Act, People, each_way_to_end
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 
-@both_ways
-@pytest.mark.parametrize(("act", "names"), EACH.values(), ids=EACH)
+@each_way_to_end
 def test_the_next_request_of_a_session_that_ended_is_anonymous(
     engine: Engine, is_async: bool, act: Act, names: list[str]
 ) -> None:

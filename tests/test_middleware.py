@@ -242,7 +242,7 @@ cookies = (
 @both_ways
 @pytest.mark.parametrize("always", [False, True], ids=["", "every request saved"])
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @example(cookie="")
 @example(cookie=VALID)

@@ -59,17 +59,24 @@ def main() -> int:
     tests = commands.add_parser(
         "tests",
         help="run the tests, once per database",
-        usage="%(prog)s [-h] [--db NAME] [--cov] [pytest arguments]",
+        usage="%(prog)s [-h] [--quick | --db NAME] [--cov] [pytest arguments]",
         description="Run the tests, once per database. Other arguments go to pytest.",
         epilog=SERVERS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # --co is pytest's
     )
-    tests.add_argument("--db", choices=DATABASES, help="test on this database alone")
+    which = tests.add_mutually_exclusive_group()
+    which.add_argument(
+        "--quick",
+        action="store_true",
+        help="answer within a minute: SQLite alone, no server (whatever the environment names), "
+        "no browser, nothing that is marked slow; not enough before a commit",
+    )
+    which.add_argument("--db", choices=DATABASES, help="test on this database alone")
     tests.add_argument("--cov", action="store_true", help="measure coverage over all the runs")
     arguments, others = parser.parse_known_args()
     if arguments.command == "tests":
-        return run_tests(arguments.db, arguments.cov, others)
+        return run_tests(arguments.db, others, quick=arguments.quick, coverage=arguments.cov)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     install("example")
@@ -115,12 +122,17 @@ def pip(*arguments: str) -> None:
         sys.exit(f"run.py: could not install: {' '.join(arguments)}")
 
 
-def run_tests(only: str | None, coverage: bool, arguments: list[str]) -> int:
+def run_tests(only: str | None, arguments: list[str], *, quick: bool, coverage: bool) -> int:
     """Run pytest once per database and print what came out; 0 when everything passed."""
     environment = dict(os.environ)
     results: dict[str, str] = {}
     failed = False
     databases = [only] if only else list(DATABASES)
+    if quick:
+        databases = ["sqlite"]
+        arguments = ["-m", "not slow and not redis", *arguments]
+        for name in [each for each in environment if each.startswith("SESSIONKIT_TEST_")]:
+            del environment[name]
     if "mysql" in databases and not environment.get(VARIABLES["mysql"]):
         databases.remove("mysql")
         results["mysql"] = f"not tested: no server named ({VARIABLES['mysql']})"
@@ -128,7 +140,7 @@ def run_tests(only: str | None, coverage: bool, arguments: list[str]) -> int:
     if coverage:
         subprocess.call([PYTHON, "-m", "coverage", "erase"], cwd=ROOT)
     with ExitStack() as stack:
-        for server in ("redis", "postgresql"):
+        for server in () if quick else ("redis", "postgresql"):
             if server == "redis" or server in databases:
                 reason = stack.enter_context(served(server, environment))
                 if reason:

@@ -74,7 +74,10 @@ MUTANTS = (
         new="""
         return True
 """,
-        tests=("tests/test_fixation.py",),
+        tests=(
+            "tests/test_fixation.py"
+            "::test_two_logins_at_once_from_one_visitors_session_get_a_session_each",
+        ),
     ),
     Mutant(
         name="a copy is believed although its session has reached its end",

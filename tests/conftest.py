@@ -1,14 +1,20 @@
-"""What all tests share: the engines, async tests, and the tests that need a server."""
+"""What all tests share: the engines, async tests, and which tests a run is of."""
 
 import inspect
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 
-from tests.engines import Engine, configured, params
+from tests.emptying import emptied_by_delete
+from tests.engines import Engine, configured, params, refuses_at_once
+
+# A slow machine is no failure, and each test has a limit of its own where time matters.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 _SERVERS = {
     "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",
@@ -17,29 +23,46 @@ _SERVERS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests whose server is not named. One that is named and down fails them."""
-    skips = {}
-    if os.environ["TEST_DB"] != "sqlite":
-        skips["once"] = "runs on SQLite alone: it doesn't use the tests' database"
-    if not os.environ.get("SESSIONKIT_TEST_REDIS"):
-        skips["redis"] = "No server named: SESSIONKIT_TEST_REDIS"
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to a run what it can find and others do not; skip the tests whose server isn't named.
+
+    On SQLite with the newest Python and Django everything runs, on the other databases what is
+    marked. A server that is named and down fails its tests.
+    """
     for item in items:
-        for marker, reason in skips.items():
-            if item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.skip(reason=reason))
-        engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
-        if (
-            os.environ["TEST_DB"] != "sqlite"
-            and isinstance(engine, Engine)
-            and engine.is_like_another
-            and "conformance" not in item.path.parts
-        ):
-            reason = "it goes beyond conformance on SQLite alone, being like another engine"
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if "conformance" in item.path.parts:
+            item.add_marker("database")
+        if item.get_closest_marker("redis") and not os.environ.get("SESSIONKIT_TEST_REDIS"):
+            item.add_marker(pytest.mark.skip(reason="No server named: SESSIONKIT_TEST_REDIS"))
+    if left := [item for item in items if not _belongs_here(item)]:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if _belongs_here(item)]
 
 
-@pytest.fixture(params=params(lambda engine: engine.refuses_at_once))
+def _belongs_here(item: pytest.Item) -> bool:
+    """Whether the test is for this database, and for the part of the tests that was asked for."""
+    engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
+    varies = item.get_closest_marker("varies") is not None
+    if os.environ.get("SESSIONKIT_TEST_ONLY") == "varies":
+        return varies and (not isinstance(engine, Engine) or engine.varies)
+    if os.environ["TEST_DB"] == "sqlite":
+        return True
+    if "conformance" in item.path.parts:
+        return True
+    if isinstance(engine, Engine) and engine.cache_alias == "default":
+        return False  # it does the same to the database as with Redis
+    return varies or item.get_closest_marker("database") is not None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_are_emptied_by_delete() -> Iterator[None]:
+    """Spare the tests in real transactions a ``flush`` each."""
+    with emptied_by_delete():
+        yield
+
+
+@pytest.fixture(params=params(refuses_at_once))
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn, configured as the site's; tokens only where nothing is believed."""
     with configured(request.param):

@@ -56,6 +56,8 @@ class Engine:
     ``prepares``: statements are prepared; else each is built by the ORM anew.
     ``longest_value``: how many characters a value may have at least.
     ``queries``: what each act costs, where it is not what it costs with rows alone.
+    ``conforms_alone``: another engine stands for it beyond the conformance suite.
+    ``varies``: tests marked so are of it too, on each Python and Django.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Engine:
     prepares: bool = True
     longest_value: int = 200_000
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    conforms_alone: bool = False
+    varies: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -120,11 +124,6 @@ class Engine:
     def has_lease(self) -> bool:
         """Whether something else than the row is believed."""
         return self.cache_alias is not None or not self.refuses_at_once
-
-    @property
-    def is_like_another(self) -> bool:
-        """Whether another engine does the same to the database."""
-        return self.cache_alias == "default" or self.path == ENCRYPTED or not self.prepares
 
     @property
     def lease_of_saves(self) -> int:
@@ -202,16 +201,16 @@ SIGNED = "django_sessionkit.backends.signed_cookies"
 ENCRYPTED = "django_sessionkit.backends.encrypted_cookies"
 
 ENGINES = (
-    Engine("db", "django_sessionkit.backends.db"),
-    Engine("db-orm", "django_sessionkit.backends.db", prepares=False),
-    Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES),
+    Engine("db", "django_sessionkit.backends.db", varies=True),
+    Engine("db-orm", "django_sessionkit.backends.db", prepares=False, conforms_alone=True),
+    Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES, varies=True),
     Engine("cached_db-locmem", CACHED_DB, cache_alias="default", queries=COPY_QUERIES),
     Engine("cache-redis", cache_alias="redis", **CACHE),
     Engine("cache-locmem", cache_alias="default", **CACHE),
-    Engine("signed_cookies", SIGNED, **COOKIE),
+    Engine("signed_cookies", SIGNED, **COOKIE, varies=True),
     Engine("signed_cookies-lease0", SIGNED, **ASKING),
-    Engine("encrypted_cookies", ENCRYPTED, **COOKIE),
-    Engine("encrypted_cookies-lease0", ENCRYPTED, **ASKING),
+    Engine("encrypted_cookies", ENCRYPTED, **COOKIE, conforms_alone=True),
+    Engine("encrypted_cookies-lease0", ENCRYPTED, **ASKING, conforms_alone=True),
 )
 
 
@@ -245,8 +244,13 @@ def _settings(engine: Engine) -> Iterator[None]:
             cache.clear()
 
 
-def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
+Chosen = Callable[[Engine], bool]
+
+
+def params(chosen: Chosen, *, with_all: bool = False) -> list[Any]:
     """Return the engines as parameters of a test, with what each needs to be tested.
+
+    ``with_all``: also those for which another stands beyond the conformance suite.
 
     In a transaction nothing is copied, and nothing taken back before its commit: with a lease,
     the test would be one of the row alone.
@@ -261,31 +265,39 @@ def params(chosen: Callable[[Engine], bool] = lambda engine: True) -> list[Any]:
             ],
         )
         for engine in ENGINES
-        if chosen(engine)
+        if chosen(engine) and (with_all or not engine.conforms_alone)
     ]
 
 
-#: For a test of what requests that overlap save, or of a session key that stays.
-with_keys_that_stay = pytest.mark.parametrize(
-    "engine", params(lambda engine: not engine.key_is_token), indirect=True
-)
+def with_engines(chosen: Chosen, *, with_all: bool = False) -> pytest.MarkDecorator:
+    """Return the mark of a test that takes ``engine`` and is of these engines."""
+    return pytest.mark.parametrize("engine", params(chosen, with_all=with_all), indirect=True)
 
-#: For a test of what a session is from the moment on at which its row is another or gone.
-refused_at_once = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.refuses_at_once), indirect=True
-)
 
-#: For a test of what tokens alone do.
-with_tokens = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.key_is_token), indirect=True
-)
+def keys_stay(engine: Engine) -> bool:
+    """Whether what requests that overlap save is merged, and a session key stays."""
+    return not engine.key_is_token
 
-#: For a test of what is believed for a lease.
-with_leased_tokens = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.key_is_token and engine.lease is None), indirect=True
-)
 
-#: For a test that takes ``engine`` and forces something between the statements of a save.
-with_data_in_rows = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.data_in_row), indirect=True
-)
+def refuses_at_once(engine: Engine) -> bool:
+    """Whether a session is refused from the moment on at which its row is another or gone."""
+    return engine.refuses_at_once
+
+
+def holds_data_in_rows(engine: Engine) -> bool:
+    """Whether something can be forced between the statements of a save."""
+    return engine.data_in_row
+
+
+def is_token(engine: Engine) -> bool:
+    """Whether the cookie holds everything, and is believed for a lease."""
+    return engine.key_is_token and engine.lease is None
+
+
+with_keys_that_stay = with_engines(keys_stay)
+refused_at_once = with_engines(refuses_at_once)
+with_data_in_rows = with_engines(holds_data_in_rows)
+with_a_cache = with_engines(lambda engine: engine.cache_alias is not None)
+#: Without ``encrypted_cookies``, for what is in a token's claims; and with, for its own format.
+with_tokens = with_engines(is_token)
+with_each_token = with_engines(is_token, with_all=True)

@@ -17,8 +17,9 @@ from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests import admin_pages as pages
 from tests.admin_pages import LIST
+from tests.cases import looped
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_list_tells_who_is_signed_in_where(guard: Client) -> None:
     assert f'href="{pages.page(alice)}' in text
 
 
-@pytest.mark.parametrize("query", ["", "?o=3", "?o=-4", "?o=1.2.3", "?o=x", "?all="])
+@looped("query", ["", "?o=3", "?o=-4", "?o=1.2.3", "?o=x", "?all="])
 def test_the_newest_sessions_come_first_whatever_the_url_asks_for(
     guard: Client, query: str
 ) -> None:
@@ -114,8 +115,8 @@ def test_filters_choose_by_the_links_of_a_date(guard: Client, field: str) -> Non
     assert all(rows[2] not in ids for ids in found)
 
 
-@pytest.mark.parametrize("lookup", ["gte", "lt"])
-@pytest.mark.parametrize(
+@looped("lookup", ["gte", "lt"])
+@looped(
     "value",
     [
         "garbage",
@@ -141,7 +142,7 @@ def fields_of_both_models() -> list[str]:
 LOOKUPS = ("", "__exact", "__startswith", "__gt", "__in", "__isnull", "__regex", "__year", "__gte")
 
 
-@pytest.mark.parametrize("field", fields_of_both_models())
+@looped("field", fields_of_both_models())
 def test_no_url_probes_a_field(guard: Client, field: str) -> None:
     shown = {"created_at__gte", "last_seen_at__gte"}
     queries = {f"{field}{lookup}=1" for lookup in LOOKUPS if field + lookup not in shown}
@@ -155,12 +156,12 @@ def test_no_url_probes_a_field(guard: Client, field: str) -> None:
         assert not [q for q in asked if re.search(r"LIMIT 101|WHERE .*username", q["sql"])]
 
 
-@pytest.mark.parametrize("lookup", ["created_at__gte__gte", "created_at__date", "state__exact"])
+@looped("lookup", ["created_at__gte__gte", "created_at__date", "state__exact"])
 def test_no_url_adds_to_the_lookups_of_the_filters(guard: Client, lookup: str) -> None:
     assert guard.get(f"{LIST}?{lookup}=1").status_code == 400
 
 
-@pytest.mark.parametrize("field", [f.name for f in Session._meta.fields if f.name != "id"])
+@looped("field", [f.name for f in Session._meta.fields if f.name != "id"])
 def test_no_url_takes_another_field_for_the_key(guard: Client, field: str) -> None:
     query = f"?_to_field={field}&_popup=1"
     own = pages.row(guard)

@@ -10,7 +10,7 @@ from django.test import Client
 from tests import admin_pages as pages
 from tests.admin_pages import LIST, act, is_alive, page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 ROLES: dict[str, tuple[str, ...]] = {
     "nobody": ("view_user",),

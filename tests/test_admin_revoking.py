@@ -17,7 +17,7 @@ from django_sessionkit.signals import SessionEndReason, session_ended
 from tests import admin_pages as pages
 from tests.admin_pages import LIST, act, is_alive, page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 ACTIONS = ("delete_selected", "revoke_users")
 

@@ -11,7 +11,7 @@ from django_sessionkit.models import Session
 from tests import admin_pages as pages
 from tests.admin_pages import LIST
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 
 @pytest.fixture

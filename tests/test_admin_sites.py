@@ -42,7 +42,7 @@ urlpatterns = [
     path("", include("tests.urls")),
 ]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.varies]
 BACK = "/back/sessionkit/session/"
 TAGGED = "/back/app/taggedsession/"
 

@@ -20,7 +20,7 @@ from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.varies]
 
 DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OURS = "django_sessionkit.authentication.AuthenticationMiddleware"

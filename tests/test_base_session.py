@@ -21,6 +21,8 @@ from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.clients import device_label
 from django_sessionkit.models import Session
 
+pytestmark = pytest.mark.varies
+
 ROOT = Path(__file__).resolve().parent.parent
 HOUR = timedelta(hours=1)
 
@@ -45,6 +47,7 @@ def run_on_another_site(settings: str, *cases: str, **environment: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user_model", ["IntegerUser", "UUIDUser", "StringUser"])
 def test_users_may_have_a_primary_key_of_any_kind(user_model: str) -> None:
     run_on_another_site(
@@ -52,10 +55,12 @@ def test_users_may_have_a_primary_key_of_any_kind(user_model: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_project_may_have_a_session_model_of_its_own() -> None:
     run_on_another_site("tests.custom_session.settings", "tests/custom_session/cases.py")
 
 
+@pytest.mark.slow
 def test_sessions_may_lie_in_another_database_than_users() -> None:
     run_on_another_site("tests.two_databases.settings", "tests/two_databases/cases.py")
 

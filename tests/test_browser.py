@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.example_site import PASSWORD, serve
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--disable-gpu", "--disable-quic", "--disable-sync"]

@@ -20,14 +20,15 @@ from django_sessionkit import registry
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, params
+from tests.engines import Engine, with_a_cache, with_engines
 from tests.interleaving import saved, stored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("engine")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("engine"),
+    pytest.mark.database,
+]
 
-with_a_cache = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.cache_alias is not None), indirect=True
-)
 USER = {"_auth_user_id": "1"}
 
 
@@ -75,9 +76,7 @@ def test_a_thousand_rows_deleted_by_the_orm_are_looked_for_once(engine: Engine) 
     assert [stored(key) for key in keys] == [{}] * 20
 
 
-@pytest.mark.parametrize(
-    "engine", params(lambda e: e.cache_alias is not None and e.data_in_row), indirect=True
-)
+@with_engines(lambda engine: engine.cache_alias is not None and engine.data_in_row)
 def test_a_process_that_cannot_read_the_row_hides_nothing_from_those_who_can(
     engine: Engine,
 ) -> None:

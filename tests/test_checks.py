@@ -19,6 +19,9 @@ from django.test.utils import isolate_apps
 from django_sessionkit.backends.db import SessionStore as Ours
 from django_sessionkit.middleware import SessionMiddleware
 from django_sessionkit.models import Session
+from tests.cases import looped
+
+pytestmark = pytest.mark.varies
 
 ROOT = Path(__file__).resolve().parent.parent
 OUR_APP, DJANGO_APP = "django_sessionkit", "django.contrib.sessions"
@@ -50,22 +53,22 @@ def test_the_site_of_the_tests_is_in_order() -> None:
     assert ids() == set()
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, "60", None, True])
+@looped("value", [-1, 1.5, "60", None, True])
 def test_a_lease_that_is_no_number_of_seconds(value: object) -> None:
     assert ids(SESSIONKIT_LEASE=value) == {"sessionkit.E001"}
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, "1", None, True])
+@looped("value", [-1, 1.5, "1", None, True])
 def test_a_count_of_proxies_that_is_none(value: object) -> None:
     assert ids(SESSIONKIT_TRUSTED_PROXY_COUNT=value) == {"sessionkit.E002"}
 
 
-@pytest.mark.parametrize("value", ["", "FULL", "hashed", None, True, 24])
+@looped("value", ["", "FULL", "hashed", None, True, 24])
 def test_an_address_setting_that_is_no_choice(value: object) -> None:
     assert ids(SESSIONKIT_IP_ADDRESS=value) == {"sessionkit.E003"}
 
 
-@pytest.mark.parametrize(
+@looped(
     "settings",
     [
         {"SESSIONKIT_LEASE": 0, "SESSIONKIT_TRUSTED_PROXY_COUNT": 2},
@@ -102,7 +105,7 @@ def test_an_engine_whose_model_has_two_tables(
     assert ids(SESSION_ENGINE=__name__) == expected
 
 
-@pytest.mark.parametrize("engine", ["no.such.engine", "django_sessionkit.backends", "tests.urls"])
+@looped("engine", ["no.such.engine", "django_sessionkit.backends", "tests.urls"])
 def test_an_engine_that_cannot_be_imported(engine: str) -> None:
     assert ids(SESSION_ENGINE=engine) == {"sessionkit.E005"}
 
@@ -113,7 +116,7 @@ def test_an_engine_that_is_not_ours() -> None:
     }
 
 
-@pytest.mark.parametrize("middleware", [[DJANGO_MIDDLEWARE], [], ["no.such.Middleware"]])
+@looped("middleware", [[DJANGO_MIDDLEWARE], [], ["no.such.Middleware"]])
 def test_our_engine_without_our_middleware(middleware: list[str]) -> None:
     assert ids(MIDDLEWARE=middleware) == {"sessionkit.W003"}
 
@@ -210,7 +213,7 @@ COOKIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_check_deploy_says_of_cookies_what_it_says_of_a_stock_site(tmp_path: Path) -> None:
     engine = "django.contrib.sessions.backends.db"
     stock = checked(tmp_path, [DJANGO_APP], DJANGO_MIDDLEWARE, engine, COOKIES)
@@ -219,7 +222,7 @@ def test_check_deploy_says_of_cookies_what_it_says_of_a_stock_site(tmp_path: Pat
     assert stock == [{secure}, set(), {secure, http_only}, {http_only}]
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_djangos_app_before_ours(ours_first: bool, tmp_path: Path) -> None:
     names = [OUR_APP, DJANGO_APP] if ours_first else [DJANGO_APP, OUR_APP]
@@ -227,7 +230,7 @@ def test_djangos_app_before_ours(ours_first: bool, tmp_path: Path) -> None:
     assert ("sessionkit.W001" in found) is not ours_first
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_the_command_check_deploy_prints_the_warning(tmp_path: Path) -> None:
     code = "from django.core.management import execute_from_command_line as run; "
     code += "run(['django', 'check', '--deploy'])"
@@ -244,7 +247,7 @@ def test_the_command_check_deploy_prints_the_warning(tmp_path: Path) -> None:
     assert "security.W015" in done.stderr
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[OUR_APP, DJANGO_APP], [OUR_APP]])
 @pytest.mark.parametrize("middleware", [OUR_MIDDLEWARE, DJANGO_MIDDLEWARE])
 def test_a_site_on_its_way_to_us_is_told_of_its_cookies_once(
@@ -270,7 +273,7 @@ except ImproperlyConfigured as error:
 """
 
 
-@pytest.mark.once
+@pytest.mark.slow
 def test_the_engine_without_the_app_says_what_is_missing(tmp_path: Path) -> None:
     done = run(
         tmp_path,
@@ -283,7 +286,7 @@ def test_the_engine_without_the_app_says_what_is_missing(tmp_path: Path) -> None
     assert "'django_sessionkit' in INSTALLED_APPS" in done.stdout
 
 
-@pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[], [OUR_APP], [DJANGO_APP]])
 def test_the_middleware_serves_another_engine_with_and_without_the_app(
     names: list[str], tmp_path: Path

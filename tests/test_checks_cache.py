@@ -9,6 +9,8 @@ import pytest
 from django.core import checks
 from django.test import override_settings
 
+pytestmark = pytest.mark.varies
+
 BACKENDS = "django_sessionkit.backends"
 LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
 DUMMY = "django.core.cache.backends.dummy.DummyCache"

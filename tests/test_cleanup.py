@@ -19,6 +19,8 @@ from django_sessionkit.cleanup import Cleanup, CleanupReport, clear_expired
 from django_sessionkit.models import Session
 from django_sessionkit.signals import SessionEndReason, session_ended
 
+pytestmark = pytest.mark.database
+
 NOW = timezone.now()
 PAST = NOW - timedelta(days=1)
 FUTURE = NOW + timedelta(days=1)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -23,6 +24,8 @@ from django.db import connection
 from django.utils import timezone
 
 from django_sessionkit.models import Session
+
+pytestmark = pytest.mark.varies
 
 ROOT = Path(__file__).resolve().parent.parent
 PAST = timezone.now() - timedelta(days=1)
@@ -239,6 +242,7 @@ def test_ctrl_c_ends_a_dry_run_in_order_too() -> None:
         run("--dry-run")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
@@ -250,6 +254,7 @@ def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
     # It is under way, in the middle of whatever it does just then.
     while Session.objects.expired().count() > 380:
         assert process.poll() is None, finish(process)
+        time.sleep(0.02)
     process.send_signal(sent)
     code, out, error = finish(process)
     assert code == (130 if sent == signal.SIGINT else -sent)
@@ -263,6 +268,7 @@ def test_a_process_that_is_ended_leaves_a_table_that_the_next_run_finishes(
     assert Session.objects.count() == 5
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_two_processes_at_once_share_the_work() -> None:
     make(300)
@@ -276,6 +282,7 @@ def test_two_processes_at_once_share_the_work() -> None:
     assert not Session.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_pipe_gets_the_outcome_and_no_progress_bar() -> None:
     make(3)
@@ -284,6 +291,7 @@ def test_a_pipe_gets_the_outcome_and_no_progress_bar() -> None:
     assert re.fullmatch(r"Removed 3 expired sessions .*\n", out)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("arguments", "has_bar"), [([], True), (["--json"], False), (["--verbosity=0"], False)]

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 from django_sessionkit import clients
 from django_sessionkit.clients import MAX_LABEL, MAX_USER_AGENT, Client, device_label
+from tests.cases import looped
+
+pytestmark = pytest.mark.varies
 
 needs_ua_parser = pytest.mark.skipif(
     not clients.HAS_UA_PARSER, reason="the extra 'devices' is not installed"
@@ -115,13 +118,13 @@ def user_agent_of(value: object) -> str:
 # The address
 
 
-@pytest.mark.parametrize(("written", "canonical"), ADDRESSES.items())
+@looped(("written", "canonical"), ADDRESSES.items())
 def test_an_address_is_canonical_however_it_is_written(written: str, canonical: str) -> None:
     assert address_of(REMOTE_ADDR=written) == canonical
     assert address_of(proxies=1, HTTP_X_FORWARDED_FOR=f"spoofed,{written}") == canonical
 
 
-@pytest.mark.parametrize("written", NOT_ADDRESSES, ids=lambda value: ascii(value)[:20])
+@looped("written", NOT_ADDRESSES)
 def test_what_is_no_address_is_unknown(written: object) -> None:
     assert address_of(REMOTE_ADDR=written) is None
     assert address_of(proxies=1, REMOTE_ADDR="", HTTP_X_FORWARDED_FOR=written) == (
@@ -133,10 +136,8 @@ def test_without_proxies_the_header_is_ignored() -> None:
     assert address_of(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="203.0.113.9") == "192.0.2.1"
 
 
-@pytest.mark.parametrize("peer", ["10.0.0.1", "", "unix:"])
-@pytest.mark.parametrize(
-    ("proxies", "client"), [(1, "203.0.113.3"), (2, "203.0.113.2"), (3, "203.0.113.1")]
-)
+@looped("peer", ["10.0.0.1", "", "unix:"])
+@looped(("proxies", "client"), [(1, "203.0.113.3"), (2, "203.0.113.2"), (3, "203.0.113.1")])
 def test_the_nth_entry_from_the_right_is_the_client(peer: str, proxies: int, client: str) -> None:
     header = "203.0.113.1, 203.0.113.2,203.0.113.3"
     assert address_of(proxies, REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=header) == client
@@ -154,7 +155,7 @@ def test_an_entry_that_the_proxy_could_not_name_is_unknown_and_nothing_else_is_t
         assert address_of(1, REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR=header) is None
 
 
-@pytest.mark.parametrize(
+@looped(
     ("full", "truncated"),
     [
         ("192.0.2.255", "192.0.2.0"),
@@ -234,7 +235,7 @@ def test_requests_of_every_kind_have_a_client() -> None:
 # The user agent
 
 
-@pytest.mark.parametrize(
+@looped(
     ("sent", "kept"),
     [
         ("  curl/8 \r\n", "curl/8"),
@@ -247,7 +248,6 @@ def test_requests_of_every_kind_have_a_client() -> None:
         (None, ""),
         (b"curl/8", ""),
     ],
-    ids=lambda value: ascii(value)[:20],
 )
 def test_a_user_agent_is_kept_as_printable_ascii(sent: object, kept: str) -> None:
     assert user_agent_of(sent) == kept
@@ -257,7 +257,7 @@ def test_a_user_agent_is_kept_as_printable_ascii(sent: object, kept: str) -> Non
 
 
 @needs_ua_parser
-@pytest.mark.parametrize(("user_agent", "label"), LABELS.items(), ids=LABELS.values())
+@looped(("user_agent", "label"), LABELS.items())
 def test_people_recognise_their_device(user_agent: str, label: str) -> None:
     assert device_label(user_agent) == label
 
@@ -288,7 +288,7 @@ def bare_clients(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(
+@looped(
     ("user_agent", "label"),
     [
         ("", "Unknown device"),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.example_site import PASSWORD, demo, environment, serve
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 
 def rows(database: Path, query: str) -> list[tuple[object, ...]]:

@@ -3,9 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.once
+from tests.cases import looped
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "django_sessionkit"
@@ -34,6 +32,6 @@ def test_there_are_settings_checks_and_commands() -> None:
     assert COMMANDS
 
 
-@pytest.mark.parametrize("name", [*SETTINGS, *CHECKS, *COMMANDS])
+@looped("name", [*SETTINGS, *CHECKS, *COMMANDS])
 def test_the_docs_name(name: str) -> None:
     assert re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", DOCS), f"{name} is in no page"

@@ -7,16 +7,15 @@ from django.db import connection, transaction
 
 from django_sessionkit import registry
 from django_sessionkit.copies import redis
-from tests.browsers import Browser, both_ways
-from tests.engines import Engine, params, with_keys_that_stay
+from tests.browsers import Browser
+from tests.engines import Engine, with_a_cache, with_keys_that_stay
 from tests.interleaving import before_each_statement, elsewhere
-from tests.ways_to_end import BY_PROGRAM, EACH, Act, People
+from tests.ways_to_end import BY_PROGRAM, Act, People, each_way_to_end
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 
-@both_ways
-@pytest.mark.parametrize(("act", "names"), EACH.values(), ids=EACH)
+@each_way_to_end
 def test_the_next_request_of_a_session_that_ended_is_anonymous(
     engine: Engine, is_async: bool, act: Act, names: list[str]
 ) -> None:
@@ -71,7 +70,7 @@ def test_where_a_deletion_does_not_tell_what_it_deleted_the_rows_are_read_before
     assert people.names() == ["", "", "", "bob"]
 
 
-@pytest.mark.parametrize("engine", params(lambda e: e.cache_alias is not None), indirect=True)
+@with_a_cache
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(
     connection.vendor != "postgresql",
@@ -92,7 +91,7 @@ def test_who_signs_in_between_the_deletions_is_signed_out_too(engine: Engine) ->
         assert people.names() == ["", "", "", "bob"]
 
 
-@pytest.mark.parametrize("engine", params(lambda e: e.cache_alias is not None), indirect=True)
+@with_a_cache
 @pytest.mark.django_db(transaction=True)
 def test_of_more_sessions_than_a_round_trip_takes_no_copy_is_left(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
@@ -108,7 +107,7 @@ def test_of_more_sessions_than_a_round_trip_takes_no_copy_is_left(
     assert people.names() == ["", "", "", "bob"]
 
 
-@pytest.mark.parametrize("engine", params(lambda e: e.cache_alias is not None), indirect=True)
+@with_a_cache
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(
     connection.vendor != "postgresql",

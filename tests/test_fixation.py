@@ -22,7 +22,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 from tests.interleaving import saved
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 
 @pytest.fixture(autouse=True)
@@ -62,10 +62,16 @@ def secret_of(browser: Browser) -> dict[str, object]:
 
 READS = ["/read/", "/whoami/", "/untouched/"]
 WRITES = ["/set/evil/x/", "/pop/planted/", "/logout/"]
+each_path = pytest.mark.parametrize(
+    ("path", "is_async"),
+    [
+        *((path, False) for path in READS + WRITES),
+        *((path, True) for path in ("/read/", "/set/evil/x/", "/logout/")),
+    ],
+)
 
 
-@both_ways
-@pytest.mark.parametrize("path", READS + WRITES)
+@each_path
 @pytest.mark.parametrize("save_always", [False, True], ids=["", "every request saved"])
 def test_a_planted_key_is_worth_nothing_after_the_login(
     engine: Engine, attacker: Browser, victim: Browser, path: str, save_always: bool
@@ -87,8 +93,7 @@ def test_a_planted_key_is_worth_nothing_after_the_login(
     is_nobodys(attacker, engine)
 
 
-@both_ways
-@pytest.mark.parametrize("path", READS + WRITES)
+@each_path
 @pytest.mark.parametrize("wait", ["login", "login-and-wait"])
 def test_a_planted_key_used_during_the_login_sees_and_stores_nothing_of_the_victims(
     engine: Engine, attacker: Browser, victim: Browser, path: str, wait: str

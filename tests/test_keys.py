@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from django_sessionkit.keys import SECRET_LENGTH, SplitKey
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.varies
 
 PUBLIC_ID = uuid.UUID("5e55104b-0000-4000-8000-00000000c0de")
 SECRET = "0123456789abcdefghijklmnopqrstuv"

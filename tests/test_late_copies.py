@@ -23,16 +23,17 @@ from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, params
+from tests.engines import Engine, with_a_cache
 from tests.interleaving import elsewhere, saved
 from tests.late import just_before
-from tests.ways_to_end import EACH, Act, People
+from tests.ways_to_end import Act, People, each_way_to_end
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("engine")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("engine"),
+    pytest.mark.database,
+]
 
-with_a_cache = pytest.mark.parametrize(
-    "engine", params(lambda engine: engine.cache_alias is not None), indirect=True
-)
 #: What puts into the cache what was read from the row.
 FILLS = {"fill", "vouch"}
 #: What brings a save to the cache.
@@ -68,8 +69,7 @@ def names_are(people: People, names: list[str]) -> None:
 
 
 @with_a_cache
-@both_ways
-@pytest.mark.parametrize(("act", "names"), EACH.values(), ids=EACH)
+@each_way_to_end
 def test_a_reader_that_fills_the_cache_after_the_session_ended_fills_nothing(
     engine: Engine, is_async: bool, act: Act, names: list[str]
 ) -> None:
@@ -83,8 +83,7 @@ def test_a_reader_that_fills_the_cache_after_the_session_ended_fills_nothing(
 
 
 @with_a_cache
-@both_ways
-@pytest.mark.parametrize(("act", "names"), EACH.values(), ids=EACH)
+@each_way_to_end
 def test_a_writer_that_reaches_the_cache_after_the_session_ended_revives_nothing(
     engine: Engine, is_async: bool, act: Act, names: list[str]
 ) -> None:

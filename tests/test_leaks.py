@@ -29,7 +29,7 @@ from tests.browsers import Browser
 from tests.engines import Engine
 from tests.interleaving import before_each_statement
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.varies]
 
 PASSWORD = "anchors-aweigh-1"
 

@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from django_sessionkit.models import Session
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, params
+from tests.engines import Engine, with_engines
 from tests.interleaving import before_each_statement, elsewhere
 
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.usefixtures("engine"),
-    pytest.mark.parametrize("engine", params(lambda engine: engine.lease is None), indirect=True),
+    with_engines(lambda engine: engine.lease is None),
+    pytest.mark.database,
 ]
 
 LONG_AGO = timedelta(hours=1)

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from django_sessionkit.merge import merge
 
-pytestmark = pytest.mark.once
-
 Session = dict[str, Any]
 
 # Values that Python holds for equal and JSON does not, or the other way round.

@@ -31,7 +31,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 from tests.interleaving import stored
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.varies]
 
 DATA = {"_auth_user_id": "1", "key": "x"}  # of a user, so that every engine has a row
 NAME = settings.SESSION_COOKIE_NAME
@@ -242,7 +242,7 @@ cookies = (
 @both_ways
 @pytest.mark.parametrize("always", [False, True], ids=["", "every request saved"])
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @example(cookie="")
 @example(cookie=VALID)

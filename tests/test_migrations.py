@@ -12,6 +12,8 @@ from django.db import connection
 
 from django_sessionkit.models import Session
 
+pytestmark = pytest.mark.varies
+
 TABLE = Session._meta.db_table
 
 

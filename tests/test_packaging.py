@@ -12,7 +12,7 @@ import django
 import pytest
 from packaging.requirements import Requirement
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ["devices", "encrypted-cookies", "progress", "redis", "signed-cookies"]

@@ -22,7 +22,7 @@ from django.utils import timezone
 from django_sessionkit import prepared, registry
 from django_sessionkit.models import Session
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 
 @pytest.fixture

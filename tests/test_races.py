@@ -16,7 +16,7 @@ from django_sessionkit.models import Session
 from django_sessionkit.races import TRIES, again_after_races
 from tests.interleaving import elsewhere, save, saved, stored
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 ONLY_POSTGRESQL = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="only PostgreSQL refuses such an update"

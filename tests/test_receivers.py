@@ -25,7 +25,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_keys_that_stay
 from tests.interleaving import elsewhere
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.varies]
 
 OLD, NEW = "anchors-aweigh-1", "anchors-aweigh-2"
 

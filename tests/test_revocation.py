@@ -21,7 +21,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_data_in_rows
 from tests.interleaving import before_each_statement, save, saved, stored
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 SIGNED_IN = {"_auth_user_id": "1", "one": 1}  # so that every engine has a row
 LOGGER = "django.security.SessionInterrupted"
@@ -35,7 +35,14 @@ WAYS: dict[str, Callable[[], object]] = {
     "instance": lambda: Session.objects.get().delete(),
     "user deleted": lambda: User.objects.all().delete(),
 }
-each_way = pytest.mark.parametrize("revoke", WAYS.values(), ids=WAYS)
+#: How a session is revoked has nothing to do with how requests of it are answered.
+each_way = pytest.mark.parametrize(
+    ("revoke", "is_async"),
+    [
+        *(pytest.param(way, False, id=name) for name, way in WAYS.items()),
+        pytest.param(WAYS["revoke"], True, id="async"),
+    ],
+)
 
 PATHS = ["/set/key/x/", "/pop/start/", "/append/nested/x/"]
 
@@ -63,7 +70,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-@both_ways
 @each_way
 @pytest.mark.parametrize("path", PATHS)
 def test_a_request_whose_session_is_revoked_while_it_runs_is_answered_and_stores_nothing(
@@ -83,7 +89,6 @@ def test_a_request_whose_session_is_revoked_while_it_runs_is_answered_and_stores
     assert not Session.objects.exists()
 
 
-@both_ways
 @each_way
 def test_a_request_that_only_reads_is_answered_as_if_nothing_had_happened(
     browser: Browser, revoke: Callable[[], object], caplog: pytest.LogCaptureFixture
@@ -95,7 +100,6 @@ def test_a_request_that_only_reads_is_answered_as_if_nothing_had_happened(
     assert not warnings(caplog)
 
 
-@both_ways
 @each_way
 def test_the_next_request_of_a_revoked_session_is_anonymous_and_leaves_the_cookie(
     browser: Browser, revoke: Callable[[], object]

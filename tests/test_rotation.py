@@ -19,7 +19,7 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 from tests.interleaving import saved
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine"), pytest.mark.database]
 
 
 def _create(request: HttpRequest) -> None:

@@ -18,7 +18,7 @@ from django.urls import include, path, reverse
 
 from django_sessionkit.models import Session
 
-pytestmark = [pytest.mark.once, pytest.mark.urls(__name__)]
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.varies]
 
 urlpatterns = [path("", include("django_sessionkit.urls")), path("", include("tests.urls"))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import Client
@@ -143,3 +144,19 @@ BY_REQUEST: dict[str, tuple[Act, list[str]]] = {
 }
 
 EACH = BY_PROGRAM | BY_REQUEST
+
+#: Those around which requests in async code do something else than in sync code.
+IN_ASYNC_CODE = (
+    "revoke",
+    "queryset",
+    "logout in another tab",
+    "login as another in another tab",
+)
+
+each_way_to_end = pytest.mark.parametrize(
+    ("act", "names", "is_async"),
+    [
+        *(pytest.param(*way, False, id=name) for name, way in EACH.items()),
+        *(pytest.param(*EACH[name], True, id=f"async {name}") for name in IN_ASYNC_CODE),
+    ],
+)

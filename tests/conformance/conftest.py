@@ -8,7 +8,7 @@ from tests.conformance.faces import Face, Faces
 from tests.engines import Engine, configured, params
 
 
-@pytest.fixture(params=params())
+@pytest.fixture(params=params(lambda engine: True, with_all=True))
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn, configured as the site's."""
     with configured(request.param):

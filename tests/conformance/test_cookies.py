@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http.cookies import Morsel
 from typing import Any
 
@@ -17,8 +18,10 @@ from django.utils import timezone
 
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.middleware import SessionMiddleware
+from tests.cases import for_each
+from tests.conformance.engines import refused_at_once, with_keys_that_stay
 from tests.conformance.faces import Face, Faces
-from tests.engines import Engine, refused_at_once, with_keys_that_stay
+from tests.engines import Engine
 
 pytestmark = pytest.mark.django_db
 
@@ -65,34 +68,35 @@ def test_the_cookie_holds_the_session_key(faces: Faces, engine: Engine) -> None:
     assert faces.read(session_key) == {"cat": "Tom"}
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, AGE), (3600, 3600), (timedelta(hours=1), 3600), ("moment", 3600)],
-    ids=["default", "seconds", "timedelta", "datetime"],
-)
-def test_the_cookie_lives_as_long_as_the_session(faces: Faces, value: Any, seconds: int) -> None:
-    def act(session: Face) -> None:
-        session.set("cat", "Tom")
-        session.set_expiry(timezone.now() + timedelta(hours=1) if value == "moment" else value)
+def test_the_cookie_lives_as_long_as_the_session(faces: Faces) -> None:
+    def check(case: tuple[Any, int]) -> None:
+        value, seconds = case
 
-    morsel = cookie(answer(faces, act))
-    assert seconds - 5 <= morsel["max-age"] <= seconds
-    end = timezone.now() + timedelta(seconds=seconds)
-    assert abs(parsedate_to_datetime(morsel["expires"]) - end) < timedelta(seconds=5)
+        def act(session: Face) -> None:
+            session.set("cat", "Tom")
+            session.set_expiry(value)
 
-
-@pytest.mark.parametrize("value", [None, 0])
-def test_the_cookie_lives_as_long_as_the_browser_where_that_is_wanted(
-    faces: Faces, value: int | None
-) -> None:
-    def act(session: Face) -> None:
-        session.set("cat", "Tom")
-        session.set_expiry(value)
-
-    with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=value is None):
         morsel = cookie(answer(faces, act))
-    assert (morsel["max-age"], morsel["expires"]) == ("", "")
-    assert faces.read(morsel.value)["cat"] == "Tom"
+        assert seconds - 5 <= morsel["max-age"] <= seconds
+        end = timezone.now() + timedelta(seconds=seconds)
+        assert abs(parsedate_to_datetime(morsel["expires"]) - end) < timedelta(seconds=5)
+
+    hour = timedelta(hours=1)
+    for_each([(None, AGE), (3600, 3600), (hour, 3600), (timezone.now() + hour, 3600)], check)
+
+
+def test_the_cookie_lives_as_long_as_the_browser_where_that_is_wanted(faces: Faces) -> None:
+    def check(value: int | None) -> None:
+        def act(session: Face) -> None:
+            session.set("cat", "Tom")
+            session.set_expiry(value)
+
+        with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=value is None):
+            morsel = cookie(answer(faces, act))
+        assert (morsel["max-age"], morsel["expires"]) == ("", "")
+        assert faces.read(morsel.value)["cat"] == "Tom"
+
+    for_each([None, 0], check)
 
 
 @override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True)
@@ -168,11 +172,10 @@ def test_an_untouched_session_of_a_visitor_without_a_cookie_leaves_none(faces: F
     assert not answer(faces, lambda session: session.clear()).cookies
 
 
-@pytest.mark.parametrize("cookie_was", ["unknown", "malformed", "expired"])
 def test_a_view_that_clears_first_is_not_kept_from_storing_by_a_stale_cookie(
-    faces: Faces, cookie_was: str
+    faces: Faces,
 ) -> None:
-    store_after_clearing(faces, cookie_was)
+    for_each(["unknown", "malformed", "expired"], partial(store_after_clearing, faces))
 
 
 @refused_at_once

@@ -6,8 +6,9 @@ import pytest
 
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
+from tests.conformance.engines import refused_at_once
 from tests.conformance.faces import Face, Faces
-from tests.engines import Engine, refused_at_once
+from tests.engines import Engine
 
 pytestmark = pytest.mark.django_db
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.cases import for_each
+from tests.conformance.engines import in_sync_code
 from tests.conformance.faces import Face, Faces
 from tests.engines import Engine
 
@@ -15,6 +17,7 @@ READ = (True, False)  # accessed, not modified
 WRITTEN = (True, True)
 
 
+@in_sync_code
 def test_a_new_session_is_empty_and_untouched(session: Face) -> None:
     assert session.flags == (False, False)
     assert session.is_empty()
@@ -24,6 +27,7 @@ def test_a_new_session_is_empty_and_untouched(session: Face) -> None:
     assert dict(session.items()) == {}
 
 
+@in_sync_code
 def test_a_stored_value_is_read_again(session: Face) -> None:
     session.set("cat", "Tom")
     assert session.flags == WRITTEN
@@ -32,56 +36,63 @@ def test_a_stored_value_is_read_again(session: Face) -> None:
     assert not session.is_empty()
 
 
-@pytest.mark.parametrize(
-    ("method", "arguments", "result", "flags"),
-    [
-        ("get", ("cat",), "Tom", READ),
-        ("get", ("dog",), None, READ),
-        ("get", ("dog", "Rex"), "Rex", READ),
-        ("has_key", ("cat",), True, READ),
-        ("has_key", ("dog",), False, READ),
-        ("setdefault", ("cat", "Felix"), "Tom", READ),
-        ("setdefault", ("dog", "Rex"), "Rex", WRITTEN),
-        ("pop", ("cat",), "Tom", WRITTEN),
-        ("pop", ("cat", "none"), "Tom", WRITTEN),
-        ("pop", ("dog", "none"), "none", READ),
-        ("set", ("dog", "Rex"), None, WRITTEN),
-        ("update", ({"dog": "Rex"},), None, WRITTEN),
-        ("clear", (), None, WRITTEN),
-        ("cycle_key", (), None, WRITTEN),
-        ("flush", (), None, WRITTEN),
-    ],
-)
-def test_each_method_returns_its_result_and_notes_reading_and_writing(
-    faces: Faces, method: str, arguments: tuple[Any, ...], result: object, flags: tuple[bool, bool]
-) -> None:
-    session = faces.open(faces.saved({"cat": "Tom"}).session_key)
-    assert session.flags == (False, False)
-    assert getattr(session, method)(*arguments) == result
-    assert session.flags == flags
+#: Method, arguments, result, and what it notes.
+METHODS: list[tuple[str, tuple[Any, ...], object, tuple[bool, bool]]] = [
+    ("get", ("cat",), "Tom", READ),
+    ("get", ("dog",), None, READ),
+    ("get", ("dog", "Rex"), "Rex", READ),
+    ("has_key", ("cat",), True, READ),
+    ("has_key", ("dog",), False, READ),
+    ("setdefault", ("cat", "Felix"), "Tom", READ),
+    ("setdefault", ("dog", "Rex"), "Rex", WRITTEN),
+    ("pop", ("cat",), "Tom", WRITTEN),
+    ("pop", ("cat", "none"), "Tom", WRITTEN),
+    ("pop", ("dog", "none"), "none", READ),
+    ("set", ("dog", "Rex"), None, WRITTEN),
+    ("update", ({"dog": "Rex"},), None, WRITTEN),
+    ("clear", (), None, WRITTEN),
+    ("cycle_key", (), None, WRITTEN),
+    ("flush", (), None, WRITTEN),
+]
 
 
-@pytest.mark.parametrize(
-    ("method", "result"),
-    [("keys", ["cat"]), ("values", ["Tom"]), ("items", [("cat", "Tom")])],
-)
-def test_views_of_the_dictionary_only_read(faces: Faces, method: str, result: list[object]) -> None:
-    session = faces.open(faces.saved({"cat": "Tom"}).session_key)
-    assert list(getattr(session, method)()) == result
-    assert session.flags == READ
+def test_each_method_returns_its_result_and_notes_reading_and_writing(faces: Faces) -> None:
+    def check(case: tuple[str, tuple[Any, ...], object, tuple[bool, bool]]) -> None:
+        method, arguments, result, flags = case
+        session = faces.open(faces.saved({"cat": "Tom"}).session_key)
+        assert session.flags == (False, False)
+        assert getattr(session, method)(*arguments) == result
+        assert session.flags == flags
+
+    for_each(METHODS, check)
 
 
+def test_views_of_the_dictionary_only_read(faces: Faces) -> None:
+    session_key = faces.saved({"cat": "Tom"}).session_key
+
+    def check(case: tuple[str, list[object]]) -> None:
+        method, result = case
+        session = faces.open(session_key)
+        assert list(getattr(session, method)()) == result
+        assert session.flags == READ
+
+    for_each([("keys", ["cat"]), ("values", ["Tom"]), ("items", [("cat", "Tom")])], check)
+
+
+@in_sync_code
 def test_a_default_may_be_given_to_pop_by_name(session: Face) -> None:
     assert session.pop("cat", default="none") == "none"
     assert session.flags == READ
 
 
+@in_sync_code
 def test_popping_a_missing_key_without_a_default_is_a_key_error(session: Face) -> None:
     with pytest.raises(KeyError, match="cat"):
         session.pop("cat")
     assert session.flags == READ
 
 
+@in_sync_code
 def test_operators_read_and_write(session: Face) -> None:
     store = session.store
     store["cat"] = "Tom"
@@ -97,6 +108,7 @@ def test_operators_read_and_write(session: Face) -> None:
         del store["cat"]
 
 
+@in_sync_code
 def test_clearing_leaves_nothing(session: Face) -> None:
     session.set("cat", "Tom")
     session.forget_flags()
@@ -105,6 +117,7 @@ def test_clearing_leaves_nothing(session: Face) -> None:
     assert session.flags == WRITTEN
 
 
+@in_sync_code
 def test_a_key_alone_makes_a_session_not_empty(faces: Faces) -> None:
     session = faces.saved({"cat": "Tom"})
     session.clear()
@@ -113,6 +126,7 @@ def test_a_key_alone_makes_a_session_not_empty(faces: Faces) -> None:
     assert session.is_empty()
 
 
+@in_sync_code
 def test_the_test_cookie_comes_and_goes(session: Face) -> None:
     assert not session.test_cookie_worked()
     session.set_test_cookie()
@@ -122,6 +136,7 @@ def test_the_test_cookie_comes_and_goes(session: Face) -> None:
     assert not session.has_key(session.store.TEST_COOKIE_NAME)
 
 
+@in_sync_code
 def test_the_session_key_cannot_be_assigned(session: Face) -> None:
     with pytest.raises(AttributeError):
         session.store.session_key = "0" * 64

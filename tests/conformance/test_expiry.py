@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +13,9 @@ from django.test import override_settings
 from django.utils import timezone as django_timezone
 
 from django_sessionkit.models import Session
+from tests.cases import for_each
+from tests.conformance.engines import in_sync_code, refused_at_once, with_keys_that_stay
 from tests.conformance.faces import Face, Faces
-from tests.engines import refused_at_once, with_keys_that_stay
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +29,7 @@ def about(moment: datetime, expected: datetime) -> bool:
     return expected - SLACK <= moment <= expected + SLACK
 
 
+@in_sync_code
 def test_a_session_lives_as_long_as_the_setting_says(session: Face) -> None:
     moment = django_timezone.now()
     assert session.get_expiry_age() == AGE
@@ -36,6 +38,7 @@ def test_a_session_lives_as_long_as_the_setting_says(session: Face) -> None:
         assert session.get_expiry_age() == 77
 
 
+@in_sync_code
 def test_reading_the_expiry_reads_the_session_and_setting_it_writes(session: Face) -> None:
     session.get_expiry_age()
     assert session.flags == (True, False)
@@ -43,32 +46,32 @@ def test_reading_the_expiry_reads_the_session_and_setting_it_writes(session: Fac
     assert session.flags == (True, True)
 
 
-@pytest.mark.parametrize("seconds", [10, 1, 10**8, -10])
-def test_seconds_count_from_the_last_change(session: Face, seconds: int) -> None:
-    session.set_expiry(seconds)
-    moment = django_timezone.now()
-    assert session.get_expiry_age(modification=moment) == seconds
-    assert session.get_expiry_date(modification=moment) == moment + timedelta(seconds=seconds)
+@in_sync_code
+def test_seconds_count_from_the_last_change(session: Face) -> None:
+    def check(seconds: int) -> None:
+        session.set_expiry(seconds)
+        moment = django_timezone.now()
+        assert session.get_expiry_age(modification=moment) == seconds
+        assert session.get_expiry_date(modification=moment) == moment + timedelta(seconds=seconds)
+
+    for_each([10, 1, 10**8, -10], check)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        lambda now: TEN,
-        lambda now: now + TEN,
-        lambda now: (now + TEN).astimezone(timezone(timedelta(hours=9))),
-    ],
-    ids=["timedelta", "datetime", "datetime in another zone"],
-)
-def test_a_fixed_moment_stays(session: Face, value: Callable[[datetime], Any]) -> None:
+@in_sync_code
+def test_a_fixed_moment_stays(session: Face) -> None:
     now = django_timezone.now()
-    session.set_expiry(value(now))
-    assert about(session.get_expiry_date(), now + TEN)
-    assert 5 <= session.get_expiry_age(modification=now) <= 15
-    # It does not move with later changes.
-    assert about(session.get_expiry_date(modification=now + TEN), now + TEN)
+
+    def check(value: Any) -> None:
+        session.set_expiry(value)
+        assert about(session.get_expiry_date(), now + TEN)
+        assert 5 <= session.get_expiry_age(modification=now) <= 15
+        # It does not move with later changes.
+        assert about(session.get_expiry_date(modification=now + TEN), now + TEN)
+
+    for_each([TEN, now + TEN, (now + TEN).astimezone(timezone(timedelta(hours=9)))], check)
 
 
+@in_sync_code
 def test_an_expiry_given_is_asked_about_without_the_session(session: Face) -> None:
     now = django_timezone.now()
     for expiry in (10, now + TEN, (now + TEN).isoformat()):
@@ -78,6 +81,7 @@ def test_an_expiry_given_is_asked_about_without_the_session(session: Face) -> No
     assert session.flags == (False, False)
 
 
+@in_sync_code
 def test_none_takes_the_expiry_back(session: Face) -> None:
     session.set_expiry(None)
     session.set_expiry(10)
@@ -86,47 +90,52 @@ def test_none_takes_the_expiry_back(session: Face) -> None:
     assert dict(session.items()) == {}
 
 
+@in_sync_code
 def test_zero_lasts_until_the_browser_closes(session: Face) -> None:
     session.set_expiry(0)
     assert session.get_expire_at_browser_close()
     assert session.get_expiry_age() == AGE
 
 
-@pytest.mark.parametrize("by_default", [False, True])
-def test_the_setting_decides_unless_the_session_does(session: Face, by_default: bool) -> None:
-    with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=by_default):
-        assert session.get_expire_at_browser_close() is by_default
-        for value, expected in ((10, False), (0, True), (TEN, False), (None, by_default)):
-            session.set_expiry(value)
-            assert session.get_expire_at_browser_close() is expected
+@in_sync_code
+def test_the_setting_decides_unless_the_session_does(faces: Faces) -> None:
+    def check(by_default: bool) -> None:
+        session = faces.open()
+        with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=by_default):
+            assert session.get_expire_at_browser_close() is by_default
+            for value, expected in ((10, False), (0, True), (TEN, False), (None, by_default)):
+                session.set_expiry(value)
+                assert session.get_expire_at_browser_close() is expected
+
+    for_each([False, True], check)
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, AGE), (0, AGE), (3600, 3600), (timedelta(hours=1), 3600)],
-    ids=str,
-)
-def test_the_row_and_the_next_request_know_the_end(
-    session: Face, faces: Faces, value: Any, seconds: int
-) -> None:
-    session.update(SIGNED_IN)
-    session.set_expiry(value)
-    session.save()
-    end = django_timezone.now() + timedelta(seconds=seconds)
-    assert about(Session.objects.get().expire_date, end)
-    assert about(faces.open(session.session_key).get_expiry_date(), end)
+def test_the_row_and_the_next_request_know_the_end(faces: Faces) -> None:
+    def check(case: tuple[Any, int]) -> None:
+        value, seconds = case
+        Session.objects.all().delete()
+        session = faces.open()
+        session.update(SIGNED_IN)
+        session.set_expiry(value)
+        session.save()
+        end = django_timezone.now() + timedelta(seconds=seconds)
+        assert about(Session.objects.get().expire_date, end)
+        assert about(faces.open(session.session_key).get_expiry_date(), end)
+
+    for_each([(None, AGE), (0, AGE), (3600, 3600), (timedelta(hours=1), 3600)], check)
 
 
-@pytest.mark.parametrize(
-    "value", [-10, -TEN, datetime(2001, 1, 1, tzinfo=UTC)], ids=["seconds", "timedelta", "datetime"]
-)
-def test_a_session_that_ends_in_the_past_has_ended(session: Face, faces: Faces, value: Any) -> None:
-    session.update(SIGNED_IN)
-    session.set_expiry(value)
-    session.save()
-    again = faces.open(session.session_key)
-    assert again.load() == {}
-    assert again.session_key is None
+def test_a_session_that_ends_in_the_past_has_ended(faces: Faces) -> None:
+    def check(value: Any) -> None:
+        session = faces.open()
+        session.update(SIGNED_IN)
+        session.set_expiry(value)
+        session.save()
+        again = faces.open(session.session_key)
+        assert again.load() == {}
+        assert again.session_key is None
+
+    for_each([-10, -TEN, datetime(2001, 1, 1, tzinfo=UTC)], check)
 
 
 @refused_at_once
@@ -136,13 +145,14 @@ def test_a_session_ends_when_its_time_is_over(faces: Faces) -> None:
     assert faces.read(session.session_key) == {}
 
 
+@in_sync_code
 def test_a_session_that_was_just_read_ends_when_its_time_is_over(faces: Faces) -> None:
     session = faces.open()
     session.update(SIGNED_IN)
-    session.set_expiry(timedelta(seconds=0.5))
+    session.set_expiry(timedelta(seconds=0.3))
     session.save()
     assert faces.read(session.session_key)
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert faces.read(session.session_key) == {}
 
 
@@ -181,20 +191,18 @@ def test_clearing_expired_sessions_leaves_the_active_ones(faces: Faces) -> None:
 
 
 @override_settings(USE_TZ=False)
-@pytest.mark.parametrize(
-    "value",
-    [
-        lambda: 3600,
-        lambda: timedelta(hours=1),
-        lambda: datetime.now() + timedelta(hours=1),  # noqa: DTZ005
-    ],
-    ids=["seconds", "timedelta", "naive datetime"],
-)
-def test_without_time_zones_a_session_ends_when_it_should(
-    faces: Faces, value: Callable[[], Any]
-) -> None:
+@in_sync_code
+def test_without_time_zones_a_session_ends_when_it_should(faces: Faces) -> None:
+    hour = timedelta(hours=1)
+    naive = datetime.now() + hour  # noqa: DTZ005
+    for_each([3600, hour, naive], partial(ends_without_time_zones, faces))
+
+
+def ends_without_time_zones(faces: Faces, value: Any) -> None:
+    """Let a session end in an hour, and an hour ago."""
+    Session.objects.all().delete()
     session = faces.saved(SIGNED_IN)
-    session.set_expiry(value())
+    session.set_expiry(value)
     session.save()
     again = faces.open(session.session_key)
     assert again.load() == dict(session.items())

@@ -7,8 +7,8 @@ from django.contrib.sessions.backends.base import UpdateError
 
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
+from tests.conformance.engines import refused_at_once, with_keys_that_stay
 from tests.conformance.faces import Faces
-from tests.engines import refused_at_once, with_keys_that_stay
 
 pytestmark = pytest.mark.django_db
 

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django_sessionkit import registry
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
+from tests.conformance.engines import in_sync_code
 from tests.conformance.faces import Face, Faces
 from tests.engines import Engine
 
@@ -71,6 +72,7 @@ def test_an_unknown_key_is_at_most_one_query(faces: Faces, engine: Engine) -> No
     assert verbs(unknown.load) == engine.costs("load an unknown key")
 
 
+@in_sync_code
 def test_a_malformed_key_is_none(faces: Faces) -> None:
     assert verbs(faces.open("malformed" * 8).load) == []
 
@@ -101,6 +103,7 @@ def test_deleting_is_one_query(signed_in: Face, engine: Engine, is_loaded: bool)
     assert verbs(signed_in.delete) == engine.costs("delete")
 
 
+@in_sync_code
 @pytest.mark.parametrize("act", ["revoke", "revoke a user's"])
 def test_revoking_costs_the_same_for_one_and_for_many(
     faces: Faces, engine: Engine, act: str

@@ -11,6 +11,7 @@ from django.test import Client, override_settings
 from django_sessionkit import registry
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
+from tests.conformance.engines import in_sync_code
 from tests.conformance.faces import Faces
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine")]
@@ -63,6 +64,7 @@ def test_requests_do_not_read_from_a_replica() -> None:
     assert browser.get("/read/").json() == {}
 
 
+@in_sync_code
 @with_replica
 def test_the_registry_does_not_read_from_a_replica(faces: Faces) -> None:
     user = User.objects.create_user("alice")

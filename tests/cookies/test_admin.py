@@ -7,10 +7,15 @@ from django.test import override_settings
 
 from django_sessionkit.models import Session
 from tests import admin_pages
-from tests.engines import Engine, with_leased_tokens
+from tests.engines import Engine, with_tokens
 from tests.ways_to_end import People
 
-pytestmark = [pytest.mark.django_db, with_leased_tokens, pytest.mark.usefixtures("engine")]
+pytestmark = [
+    pytest.mark.django_db,
+    with_tokens,
+    pytest.mark.usefixtures("engine"),
+    pytest.mark.varies,
+]
 
 
 def test_who_revokes_is_told_when_it_holds(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from django_sessionkit.models import Session
 from tests.browsers import Browser
 from tests.cookies.page import BLOCKS
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", ["signed", "encrypted"])

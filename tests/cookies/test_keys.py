@@ -22,6 +22,8 @@ from django_sessionkit.backends.encrypted_cookies import SessionStore as Sealed
 from django_sessionkit.backends.signed_cookies import SessionStore as Signed
 from django_sessionkit.tokens.derivation import derive_key
 
+pytestmark = pytest.mark.varies
+
 SIGNED, SEALED = Signed.__module__, Sealed.__module__
 LONG, OTHER = "p" * 32, "q" * 32
 

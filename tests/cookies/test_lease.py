@@ -24,11 +24,11 @@ from django_sessionkit.backends.renewed import OVERLAP
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, with_leased_tokens
+from tests.engines import Engine, with_tokens
 from tests.interleaving import before_each_statement
-from tests.ways_to_end import EACH, HERS, ONE, Act, People
+from tests.ways_to_end import EACH, HERS, ONE, Act, People, each_way_to_end
 
-pytestmark = [pytest.mark.django_db, with_leased_tokens]
+pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.database]
 
 LEASE = 60
 
@@ -170,8 +170,7 @@ def test_a_response_of_500_and_above_renews_nothing(browser: Browser, engine: En
     assert not browser.cookie_was_touched
 
 
-@both_ways
-@pytest.mark.parametrize(("act", "names"), EACH.values(), ids=EACH)
+@each_way_to_end
 def test_a_cookie_copied_before_the_end_is_refused_when_its_lease_is_over(
     engine: Engine, is_async: bool, act: Act, names: list[str]
 ) -> None:

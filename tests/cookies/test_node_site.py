@@ -21,7 +21,7 @@ from tests.cookies.two_sites import (
 from tests.cookies.web import COOKIE, WebBrowser
 from tests.node import Node
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 
 def test_node_knows_who_has_signed_in_and_what_django_stored(browser: WebBrowser) -> None:

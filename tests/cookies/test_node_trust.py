@@ -20,7 +20,7 @@ from tests.cookies.two_sites import (
 from tests.cookies.web import WebBrowser
 from tests.node import Node
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 
 def test_who_was_revoked_is_nobody_when_the_lease_is_over(browser: WebBrowser) -> None:

@@ -10,9 +10,9 @@ from django.core.signing import dumps, loads
 from django_sessionkit import registry
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
-from tests.engines import Engine, with_leased_tokens
+from tests.engines import Engine, with_tokens
 
-pytestmark = [pytest.mark.django_db, with_leased_tokens, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.usefixtures("engine")]
 
 
 def test_columns_that_follow_the_data_are_read_first_and_written_at_once(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from django_sessionkit.models import Session
 from tests.browsers import Browser
 from tests.conformance.test_encoding import ReversingSerializer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.varies]
 
 with_engine = override_settings(SESSION_ENGINE=SessionStore.__module__)
 

@@ -11,9 +11,9 @@ from django_sessionkit.exceptions import CookieTooLarge
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, with_tokens
+from tests.engines import Engine, with_each_token
 
-pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, with_each_token, pytest.mark.usefixtures("engine")]
 
 LIMIT = 4096
 

@@ -25,9 +25,10 @@ from django_sessionkit.models import Session
 from django_sessionkit.moments import microseconds
 from django_sessionkit.tokens.errors import BadToken
 from tests.browsers import Browser
-from tests.engines import Engine, with_tokens
+from tests.cases import looped
+from tests.engines import Engine, with_each_token
 
-pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.django_db, with_each_token, pytest.mark.usefixtures("engine")]
 
 many = hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -132,7 +133,7 @@ def test_a_token_whose_end_is_over_is_an_empty_session(engine: Engine) -> None:
         assert_worthless(engine, engine.token(over))
 
 
-@pytest.mark.parametrize(
+@looped(
     "change",
     [
         {"v": 2},
@@ -157,7 +158,6 @@ def test_a_token_whose_end_is_over_is_an_empty_session(engine: Engine) -> None:
         {"row_end": 10**30},
         {"auth_time": "yesterday"},
     ],
-    ids=str,
 )
 def test_what_is_authentic_but_not_as_we_write_it_is_refused(change: dict[str, Any]) -> None:
     now = microseconds(timezone.now())
@@ -177,11 +177,7 @@ def test_what_is_authentic_but_not_as_we_write_it_is_refused(change: dict[str, A
         content_from({**told, **change}, {})
 
 
-@pytest.mark.parametrize(
-    "expiry",
-    ["soon", "", [], {}, None, 1e300, -1e300, "2030-01-01T00:00:00", {"at": 5}],
-    ids=str,
-)
+@looped("expiry", ["soon", "", [], {}, None, 1e300, -1e300, "2030-01-01T00:00:00", {"at": 5}])
 def test_an_expiry_that_another_program_has_written_does_no_harm(
     engine: Engine, expiry: object
 ) -> None:

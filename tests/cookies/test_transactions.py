@@ -15,9 +15,14 @@ from django_sessionkit import registry
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine, with_leased_tokens
+from tests.engines import Engine, with_tokens
 
-pytestmark = [pytest.mark.django_db, with_leased_tokens, pytest.mark.usefixtures("engine")]
+pytestmark = [
+    pytest.mark.django_db,
+    with_tokens,
+    pytest.mark.usefixtures("engine"),
+    pytest.mark.database,
+]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.app import views
 from tests.browsers import Browser
 from tests.engines import Engine, with_tokens
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 WALKS = 150
 FRAMES = ("plain", "plain", "committed", "taken back", "failed")

@@ -24,8 +24,6 @@ from django_sessionkit.copies.format import (
 )
 from django_sessionkit.exceptions import BadEntry
 
-pytestmark = pytest.mark.once
-
 PUBLIC_ID, OTHER = uuid.uuid4(), uuid.uuid4()
 ENTRY = Entry(
     kind=Kind.COPY,

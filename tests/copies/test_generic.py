@@ -17,8 +17,6 @@ from django_sessionkit.copies.generic import BARRIER, LOCK_SECONDS, GenericCopie
 from django_sessionkit.copies.slots import copy_key, data_key
 from django_sessionkit.exceptions import CacheUnreachable
 
-pytestmark = pytest.mark.once
-
 PUBLIC_ID = uuid.uuid4()
 
 

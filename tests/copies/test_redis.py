@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_sessionkit.copies.format import Entry, Kind
 from django_sessionkit.copies.redis import RedisCopies, RedisData
 
-pytestmark = [pytest.mark.once, pytest.mark.redis]
+pytestmark = pytest.mark.redis
 
 PUBLIC_ID = uuid.uuid4()
 LEASE = 60

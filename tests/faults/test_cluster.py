@@ -16,7 +16,7 @@ from tests.redis_caches import cluster_cache, single_cache
 from tests.redis_cluster import Cluster
 from tests.redis_servers import redis_server, wait_until
 
-pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.mark.parametrize(("is_async", "count"), [(False, 200), (True, 20)], ids=["sync", "async"])

@@ -15,6 +15,8 @@ from django_sessionkit import registry
 from tests.browsers import Browser, both_ways
 from tests.redis_caches import session_cache
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).resolve().parents[2] / "docs/caches.md"
 BLOCKS: dict[str, str] = dict(
     re.findall(
@@ -22,7 +24,6 @@ BLOCKS: dict[str, str] = dict(
     )
 )
 
-once = pytest.mark.once
 
 #: For each configuration the fixture that serves it, and what puts its addresses into the cache.
 SERVERS: dict[str, tuple[str, Callable[[Any, dict[str, Any]], None]]] = {
@@ -72,7 +73,7 @@ def test_one_machine(is_async: bool) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "name",
-    ["several machines", pytest.param("sentinel", marks=once), pytest.param("cluster", marks=once)],
+    ["several machines", "sentinel", "cluster"],
 )
 def test_a_cache_on_servers_of_its_own(name: str, request: pytest.FixtureRequest) -> None:
     fixture, address = SERVERS[name]

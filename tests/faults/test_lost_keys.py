@@ -14,7 +14,7 @@ from tests.faults.sites import LEASE, signed_in, site
 from tests.redis_caches import single_cache
 from tests.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @both_ways

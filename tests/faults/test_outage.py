@@ -12,7 +12,7 @@ from tests.faults.traffic import Traffic
 from tests.redis_caches import single_cache
 from tests.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 OUTAGES = pytest.mark.parametrize(
     ("ignores_exceptions", "seconds"), [(False, 10), (True, 3)], ids=["raising", "ignoring"]

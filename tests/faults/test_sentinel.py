@@ -13,7 +13,7 @@ from tests.faults.sites import each_engine, signed_in, site
 from tests.redis_caches import sentinel_cache
 from tests.redis_sentinels import Sentinels
 
-pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @both_ways

@@ -16,7 +16,7 @@ from tests.redis_cluster import Cluster
 from tests.redis_sentinels import Sentinels
 from tests.redis_servers import RedisServer
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_server_has_what_it_confirmed_when_it_is_back(redis_server: RedisServer) -> None:

@@ -14,7 +14,12 @@ from tests.engines import Engine
 from tests.schedules.engines import CACHE, CACHED_DB
 from tests.schedules.pairs import alive_after
 
-pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.database,
+    pytest.mark.slow,
+]
 
 PAIRS = 2000
 

@@ -17,7 +17,7 @@ from tests.schedules.promises import Broken
 from tests.schedules.search import Search
 from tests.schedules.switches import Switch
 
-pytestmark = [pytest.mark.once, pytest.mark.redis]
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 #: Within how many schedules a violation must be found.
 BOUND = 3000

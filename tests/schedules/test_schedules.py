@@ -13,7 +13,7 @@ import pytest
 from tests.schedules.engines import CACHE, CACHED_DB
 from tests.schedules.search import Search
 
-pytestmark = [pytest.mark.once, pytest.mark.redis]
+pytestmark = pytest.mark.redis
 
 
 def seeds() -> range:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.iron import PASSWORD_LENGTH, SKEW, Sealer
+from tests.cases import looped
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.varies
 
 PASSWORD, OTHER = "the lighthouse keeper's long password", "a password of the harbour master's"
 SEALER = Sealer(PASSWORD)
@@ -47,7 +48,7 @@ def test_what_was_sealed_is_unsealed(payload: bytes, expiry: int | None) -> None
     assert unsealed.password_id == 1
 
 
-@pytest.mark.parametrize("length", range(65))
+@looped("length", range(65))
 def test_payloads_of_each_length_are_padded_and_come_out(length: int) -> None:
     payload = b"\x01" * length  # looks like padding itself
     seal = SEALER.seal(payload)
@@ -69,7 +70,7 @@ def test_no_two_seals_share_a_salt_an_iv_or_a_mac() -> None:
     assert all(seal[2] != seal[6] for seal in seals)
 
 
-@pytest.mark.parametrize(
+@looped(
     ("late", "is_over"),
     [(-1000, False), (0, False), (SKEW - 1, False), (SKEW, True), (SKEW + 1, True), (1e9, True)],
 )
@@ -89,9 +90,7 @@ def test_the_present_decides_where_no_moment_is_given() -> None:
     assert SEALER.unseal(SEALER.seal(b"", expires_at=100_000_000_000)).payload == b""
 
 
-@pytest.mark.parametrize(
-    "moment", [0, -1, 0.0004, float("nan"), float("inf"), float("-inf"), 1e15, 10**400]
-)
+@looped("moment", [0, -1, 0.0004, float("nan"), float("inf"), float("-inf"), 1e15, 10**400])
 def test_an_end_that_no_seal_can_hold_is_refused(moment: float) -> None:
     with pytest.raises(ValueError, match="no moment"):
         SEALER.seal(b"", expires_at=moment)

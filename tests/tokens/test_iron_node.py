@@ -11,9 +11,10 @@ import pytest
 
 from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.iron import SKEW, Sealer
+from tests.cases import looped
 from tests.node import Node, NodeError
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 PASSWORD, OTHER = "the lighthouse keeper's long password", "a password of the harbour master's"
 SEALER = Sealer(PASSWORD)
@@ -121,14 +122,14 @@ def test_the_newest_password_seals_and_the_old_one_opens(
         unsealed(iron.seal(DATA, passwords))
 
 
-@pytest.mark.parametrize("number", [0, 2**53 - 1])
+@looped("number", [0, 2**53 - 1])
 def test_the_ids_at_the_edge_are_the_same_there(iron: Iron, number: int) -> None:
     sealer = Sealer({number: PASSWORD})
     assert iron.unseal(sealer.seal(b'{"sealed": "here"}'), {number: PASSWORD}) != {}
     assert sealer.unseal(iron.seal(DATA, {number: PASSWORD})).password_id == number
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+@looped("text", TEXTS)
 def test_text_of_all_kinds_goes_both_ways(iron: Iron, text: str) -> None:
     data = {text: text}
     assert iron.unseal(sealed(data)) == data
@@ -137,21 +138,21 @@ def test_text_of_all_kinds_goes_both_ways(iron: Iron, text: str) -> None:
         assert iron.unseal(sealed(data, is_ascii=False)) == data
 
 
-@pytest.mark.parametrize("password", ["ключ от маяка" * 3, "🗝️" * 32, "x" * 32, "x" * 65, "\0" * 32])
+@looped("password", ["ключ от маяка" * 3, "🗝️" * 32, "x" * 32, "x" * 65, "\0" * 32])
 def test_passwords_of_all_kinds_are_the_same_there(iron: Iron, password: str) -> None:
     sealer = Sealer(password)
     assert iron.unseal(sealer.seal(b'{"sealed": "here"}'), password) == {"sealed": "here"}
     assert json.loads(sealer.unseal(iron.seal(DATA, password)).payload) == DATA
 
 
-@pytest.mark.parametrize("length", range(65))
+@looped("length", range(65))
 def test_each_length_of_padding_goes_both_ways(iron: Iron, length: int) -> None:
     data = {"": "x" * length}
     assert iron.unseal(sealed(data)) == data
     assert unsealed(iron.seal(data)) == data
 
 
-@pytest.mark.parametrize("place", range(8))
+@looped("place", range(8))
 def test_a_change_in_any_part_is_refused_by_both(iron: Iron, place: int) -> None:
     for seal in (sealed(DATA, expires_at=time.time() + 3600), iron.seal(DATA)):
         parts = seal.split("*")

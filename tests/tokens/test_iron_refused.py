@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.iron import Sealer
-
-pytestmark = pytest.mark.once
+from tests.cases import looped
 
 PASSWORD, OTHER = "the lighthouse keeper's long password", "a password of the harbour master's"
 SEALER = Sealer(PASSWORD)
@@ -75,7 +74,7 @@ def test_another_password_opens_nothing() -> None:
         Sealer(OTHER).unseal(SEAL, now=NOW)
 
 
-@pytest.mark.parametrize("ciphertext", ["A", "AAAA", "A" * 21, "A" * 22, "A" * 43, "A" * 4000])
+@looped("ciphertext", ["A", "AAAA", "A" * 21, "A" * 22, "A" * 43, "A" * 4000])
 def test_what_is_authentic_and_no_ciphertext_is_refused(ciphertext: str) -> None:
     parts = [*first_six(SEAL)[:4], ciphertext, ""]
     with pytest.raises(BadToken, match="decrypted"):
@@ -112,7 +111,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@looped("text", HOSTILE)
 def test_what_strangers_send_is_a_bad_token(text: str) -> None:
     with pytest.raises(BadToken):
         SEALER.unseal(text, now=NOW)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from django_sessionkit.tokens.jwk import read_key
 from django_sessionkit.tokens.jwt import ALGORITHMS, Signer
+from tests.cases import looped
 from tests.tokens.signed import (
     ASYMMETRIC,
     AUDIENCE,
@@ -29,8 +30,6 @@ from tests.tokens.signed import (
     secret,
     signer,
 )
-
-pytestmark = pytest.mark.once
 
 MEMBERS = {
     "Ed25519": {"kty", "crv", "x"},
@@ -142,7 +141,7 @@ def test_pem_text_may_be_broken_into_lines_in_other_ways(ends: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
-@pytest.mark.parametrize("name", OTHERS)
+@looped("name", OTHERS)
 def test_a_key_of_another_kind_is_refused(algorithm: str, name: str) -> None:
     for text in (pem(OTHERS[name]), public_pem(OTHERS[name])):
         keys = [key(algorithm), text]
@@ -153,7 +152,7 @@ def test_a_key_of_another_kind_is_refused(algorithm: str, name: str) -> None:
             Signer(algorithm, keys, audience=AUDIENCE)
 
 
-@pytest.mark.parametrize(("algorithm", "keys", "message"), WRONG, ids=range(len(WRONG)))
+@looped(("algorithm", "keys", "message"), WRONG)
 def test_what_is_no_key_is_refused(algorithm: str, keys: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as raised:
         Signer(algorithm, keys, audience=AUDIENCE)

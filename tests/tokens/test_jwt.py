@@ -24,7 +24,7 @@ from tests.tokens.signed import (
     signer,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.varies
 
 values = st.recursive(
     st.none()

@@ -23,8 +23,6 @@ from tests.tokens.signed import (
     signing_key,
 )
 
-pytestmark = pytest.mark.once
-
 KEYS = {algorithm: signing_key(algorithm) for algorithm in ("HS256", "ES256")}
 SIGNERS = {algorithm: signer(algorithm) for algorithm in KEYS}
 TOKENS = {algorithm: one.sign(CLAIMS) for algorithm, one in SIGNERS.items()}

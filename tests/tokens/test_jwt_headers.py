@@ -8,6 +8,7 @@ import pytest
 
 from django_sessionkit.tokens.errors import BadToken
 from django_sessionkit.tokens.jwt import ALGORITHMS
+from tests.cases import looped
 from tests.tokens.signed import (
     ASYMMETRIC,
     NOW,
@@ -20,8 +21,6 @@ from tests.tokens.signed import (
     signer,
     signing_key,
 )
-
-pytestmark = pytest.mark.once
 
 
 def verified(algorithm: str, header: object) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def test_what_is_forged_here_is_good_but_for_what_each_test_changes(algorithm: s
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize(
+@looped(
     "changes",
     [
         {"alg": "none"},
@@ -73,7 +72,6 @@ def test_what_is_forged_here_is_good_but_for_what_each_test_changes(algorithm: s
         {"enc": "A256GCM"},
         {"cat": "Tom"},
     ],
-    ids=str,
 )
 def test_a_header_that_we_would_not_write_is_refused(
     algorithm: str, changes: dict[str, object]
@@ -83,7 +81,7 @@ def test_a_header_that_we_would_not_write_is_refused(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("other", [*ALGORITHMS, "none"])
+@looped("other", [*ALGORITHMS, "none"])
 def test_another_algorithm_than_the_configured_one_is_refused(algorithm: str, other: str) -> None:
     if other == algorithm:
         return

@@ -24,7 +24,7 @@ from tests.tokens.signed import (
     signer,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.slow
 
 ISSUER = "https://cats.example"
 TEXT = 'Müßiggänger 灯台守 🐈‍⬛ \u2028 \x00 \\ "'

@@ -8,6 +8,7 @@ import pytest
 
 from django_sessionkit.tokens.errors import BadToken, ExpiredToken
 from django_sessionkit.tokens.jwt import ALGORITHMS, LENGTH
+from tests.cases import looped
 from tests.tokens.signed import (
     ASYMMETRIC,
     AUDIENCE,
@@ -21,8 +22,6 @@ from tests.tokens.signed import (
     secret,
     signer,
 )
-
-pytestmark = pytest.mark.once
 
 CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -60,7 +59,7 @@ def test_the_second_signature_that_anybody_can_make_of_es256_changes_nothing() -
     assert one.verify(f"{text}.{second}", now=NOW) == WHOLE
 
 
-@pytest.mark.parametrize(
+@looped(
     "payload",
     [
         b"",
@@ -94,7 +93,6 @@ def test_the_second_signature_that_anybody_can_make_of_es256_changes_nothing() -
         CLAIMS,
         {},
     ],
-    ids=range(30),
 )
 def test_a_payload_that_we_would_not_write_is_refused(payload: object) -> None:
     for may_be_expired in (False, True):
@@ -141,7 +139,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "ES256"])
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@looped("text", HOSTILE)
 def test_what_strangers_send_is_a_bad_token(algorithm: str, text: str) -> None:
     with pytest.raises(BadToken):
         signer(algorithm).verify(text, now=NOW)
@@ -158,7 +156,7 @@ def test_a_token_longer_than_any_of_ours_is_refused() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
-@pytest.mark.parametrize("length", [0, 1, 32, 63, 64, 65, 255, 256, 257, 1000])
+@looped("length", [0, 1, 32, 63, 64, 65, 255, 256, 257, 1000])
 def test_a_signature_of_any_length_is_refused(algorithm: str, length: int) -> None:
     one = signer(algorithm)
     text = one.sign(CLAIMS).rpartition(".")[0]

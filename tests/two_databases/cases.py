@@ -17,7 +17,10 @@ from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.base_session import SessionQuerySet
 from django_sessionkit.models import Session
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sessions"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "sessions"]),
+    pytest.mark.database,
+]
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ MUTANTS = (
         file="backends/tracked.py",
         old="if _auth(before) != _auth(after):",
         new="if not (before or after):",
-        tests=("tests/test_interleavings.py", "tests/conformance/test_overlaps.py"),
+        tests=("tests/conformance/test_overlaps.py",),
     ),
     Mutant(
         name="acycle_key() is Django's, which starts a session without owner and client",
@@ -96,11 +96,11 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        name="data from before a login are taken for those of the user who has signed in since",
+        name="data are believed whose user is not that of the row",
         file="backends/data.py",
         old="if entry.user != _user_of(row):",
         new="if row.user_id is None:",
-        tests=("tests/faults/test_foreign_data.py",),
+        tests=("tests/test_cached_corners.py",),
     ),
     Mutant(
         name="a login retires the visitor's session before its transaction commits",

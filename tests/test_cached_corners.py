@@ -92,6 +92,18 @@ def test_a_process_that_cannot_read_the_row_hides_nothing_from_those_who_can(
         assert stored(session_key) == {**USER, "cat": "Tom"}
 
 
+@with_engines(lambda engine: engine.cache_alias is not None and not engine.data_in_row)
+def test_data_of_another_user_than_the_rows_are_not_believed(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    session_key = saved(**USER, cat="Tom")
+    # As when a save is killed between its row and its data.
+    Session.objects.update(user_id=2)
+    for _ in range(2):
+        assert stored(session_key) == {}
+    assert caplog.text.count("are not those of its user") == 2
+
+
 @with_a_cache
 @both_ways
 def test_an_end_that_another_request_has_moved_stays_moved(engine: Engine, is_async: bool) -> None:

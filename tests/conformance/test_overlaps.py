@@ -7,6 +7,7 @@ from django.contrib.sessions.backends.base import UpdateError
 
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
+from tests.cases import looped
 from tests.conformance.engines import refused_at_once, with_keys_that_stay
 from tests.conformance.faces import Faces
 
@@ -65,6 +66,22 @@ def test_of_overlapping_saves_of_one_key_the_later_wins(faces: Faces) -> None:
     other.save()
     one.save()
     assert faces.read(session_key) == {"cat": "one"}
+
+
+@with_keys_that_stay
+@looped("before", [{"cat": "Tom"}, {"_auth_user_id": "1"}])
+def test_nothing_is_merged_into_the_session_of_another_user(
+    faces: Faces, before: dict[str, str]
+) -> None:
+    session_key = faces.saved(before).session_key
+    one, other = faces.open(session_key), faces.open(session_key)
+    one.set("cat", "Felix")
+    # Without login(), which would replace the key: as some that let staff act as another user do.
+    other.set("_auth_user_id", "2")
+    other.save()
+    with pytest.raises(SessionGone):
+        one.save()
+    assert faces.read(session_key) == {**before, "_auth_user_id": "2"}
 
 
 @with_keys_that_stay

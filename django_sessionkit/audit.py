@@ -112,9 +112,11 @@ def _plain(value: Any) -> Any:
     """Return the value as JSON has it, text without what a terminal or a reader of lines obeys."""
     if value is None or isinstance(value, bool | int):
         return value
+    text = str(value)
+    if text.isprintable():
+        return text
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
-        for one in str(value)
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
     )
 
 

@@ -286,12 +286,10 @@ def test_where_a_deletion_does_not_tell_what_it_deleted_the_rows_are_read_before
     engine: Engine, log: Log, alice: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on MySQL, which has no RETURNING."""
-    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
-    # Django's own INSERT then asks for the id in another way.
-    monkeypatch.setattr(connection.features, "can_return_rows_from_bulk_insert", False)
     browsers = [Browser() for _ in range(3)]
     for browser in browsers:
         browser.get("/login/alice/", headers={"user-agent": FIREFOX})
+    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
     browsers[0].get("/logout/")
     registry.revoke_user(alice)
     ended = [one for one in log.records if one.event == "session_ended"]

@@ -184,7 +184,11 @@ class RowStore(BaseSessionStore):
             return row
         self._is_stale = key is not None
         if key is not None:
-            self._judge(self._replaced_key(row, key.mark))
+            self._judge(replaced := self._replaced_key(row, key.mark))
+            if replaced is not None and not replaced.is_retired:
+                announcing.late_retired_key(
+                    replaced.public_id, replaced.user_id, self._client(), replaced.age
+                )
         self._session_key = None
         return None
 

@@ -70,7 +70,7 @@ def test_each_method_returns_its_result_and_notes_reading_and_writing(faces: Fac
 def test_views_of_the_dictionary_only_read(faces: Faces) -> None:
     session_key = faces.saved({"cat": "Tom"}).session_key
 
-    def check(case: tuple[str, list[object]]) -> None:
+    def check(case: tuple[str, object]) -> None:
         method, result = case
         session = faces.open(session_key)
         assert list(getattr(session, method)()) == result

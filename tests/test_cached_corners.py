@@ -88,6 +88,7 @@ def test_a_process_that_cannot_read_the_row_hides_nothing_from_those_who_can(
         assert stored(session_key) == {**USER, "cat": "Tom"}
 
 
+@pytest.mark.slow
 @with_a_cache
 @both_ways
 def test_an_end_that_another_request_has_moved_stays_moved(engine: Engine, is_async: bool) -> None:

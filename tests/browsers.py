@@ -20,7 +20,12 @@ from django_sessionkit.conf import conf
 from django_sessionkit.keys import SplitKey
 from tests.app.views import hooks
 
-both_ways = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+#: Requests in async code go from thread to thread, and take twice as long.
+IN_ASYNC_CODE = pytest.param(True, id="async", marks=pytest.mark.slow)
+
+both_ways = pytest.mark.parametrize("is_async", [pytest.param(False, id="sync"), IN_ASYNC_CODE])
+#: In a quick run too: for a test of what our own async methods do.
+both_ways_always = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
 class Browser:

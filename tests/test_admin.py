@@ -142,6 +142,7 @@ def fields_of_both_models() -> list[str]:
 LOOKUPS = ("", "__exact", "__startswith", "__gt", "__in", "__isnull", "__regex", "__year", "__gte")
 
 
+@pytest.mark.slow
 @looped("field", fields_of_both_models())
 def test_no_url_probes_a_field(guard: Client, field: str) -> None:
     shown = {"created_at__gte", "last_seen_at__gte"}

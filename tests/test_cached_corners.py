@@ -100,6 +100,7 @@ def test_data_of_another_user_than_the_rows_are_not_believed(
     assert caplog.text.count("are not those of its user") == 2
 
 
+@pytest.mark.slow
 @with_a_cache
 @both_ways
 def test_an_end_that_another_request_has_moved_stays_moved(engine: Engine, is_async: bool) -> None:

@@ -123,6 +123,7 @@ def test_rows_whose_user_is_missing_go_when_they_are_older_than_an_hour() -> Non
     assert Session.objects.count() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("batch_size", [5000, 7])
 def test_many_missing_users_are_found_among_many(batch_size: int) -> None:
@@ -344,6 +345,7 @@ def renew_elsewhere(pk: int) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @both_walks
 def test_two_at_once_raise_nothing_and_lose_nothing(active_share: int) -> None:
@@ -465,6 +467,7 @@ def test_it_rests_unasked_where_one_writer_locks_out_all_others(
         assert 0 < max(rests) <= report.longest_statement / 2
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_memory_does_not_grow_with_the_rows() -> None:
     make(500, expire_date=seconds_ago)

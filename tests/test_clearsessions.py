@@ -207,6 +207,7 @@ def test_bad_values_from_a_program_are_a_clear_error(options: dict[str, Any]) ->
     assert Session.objects.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("argument", "code"), [("--batch-size=many", 2), ("--batch-size=0", 1), ("--sleep=-1", 1)]

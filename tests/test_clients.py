@@ -307,6 +307,7 @@ def test_without_ua_parser_the_label_is_the_user_agent_shortened(
     assert bare_clients.device_label(user_agent) == label
 
 
+@pytest.mark.slow
 @needs_ua_parser
 def test_the_rules_are_not_loaded_before_a_label_is_asked_for() -> None:
     code = (

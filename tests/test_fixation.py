@@ -66,7 +66,10 @@ each_path = pytest.mark.parametrize(
     ("path", "is_async"),
     [
         *((path, False) for path in READS + WRITES),
-        *((path, True) for path in ("/read/", "/set/evil/x/", "/logout/")),
+        *(
+            pytest.param(path, True, marks=pytest.mark.slow)
+            for path in ("/read/", "/set/evil/x/", "/logout/")
+        ),
     ],
 )
 

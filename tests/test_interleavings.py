@@ -35,7 +35,7 @@ def test_of_two_overlapping_requests_with_different_keys_both_survive_each_time(
     outer = Browser(is_async=is_async)
     outer.get("/set/start/0/")
     inner = Browser(is_async=is_async, session_key=outer.session_key)
-    both, times = 0, 20 if is_async else 200
+    both, times = 0, 20 if is_async else 50
     for number in range(times):
 
         def overlap(number: int = number) -> None:

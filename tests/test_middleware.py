@@ -27,7 +27,7 @@ from django_sessionkit.keys import SplitKey
 from django_sessionkit.middleware import SessionMiddleware
 from django_sessionkit.models import Session
 from tests.app import views
-from tests.browsers import Browser, both_ways
+from tests.browsers import Browser, both_ways, both_ways_always
 from tests.engines import Engine
 from tests.interleaving import stored
 
@@ -69,7 +69,7 @@ def test_it_is_a_subclass_of_djangos() -> None:
     assert issubclass(SessionMiddleware, DjangoSessionMiddleware)
 
 
-@both_ways
+@both_ways_always
 def test_a_request_that_leaves_the_session_alone_costs_nothing(is_async: bool) -> None:
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
@@ -108,7 +108,7 @@ def test_its_async_half_runs_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) 
     assert threads.keys() == {"made", "view", "loop"}
 
 
-@both_ways
+@both_ways_always
 def test_the_response_varies_on_the_cookie_if_the_session_was_looked_at(is_async: bool) -> None:
     browser = Browser(is_async=is_async)
     assert browser.get("/read/")["Vary"] == "Cookie"
@@ -132,7 +132,7 @@ COOKIE = {
 }
 
 
-@both_ways
+@both_ways_always
 def test_the_cookie_has_the_attributes_of_the_settings_when_set_and_when_deleted(
     is_async: bool,
 ) -> None:
@@ -155,7 +155,7 @@ def test_the_cookie_has_the_attributes_of_the_settings_when_set_and_when_deleted
         assert cookie["path"] == "/shop"
 
 
-@both_ways
+@both_ways_always
 def test_the_cookie_has_no_attribute_that_the_settings_do_not_want(is_async: bool) -> None:
     wanted = {"SESSION_COOKIE_HTTPONLY": False, "SESSION_EXPIRE_AT_BROWSER_CLOSE": True}
     with override_settings(**wanted):
@@ -163,7 +163,7 @@ def test_the_cookie_has_no_attribute_that_the_settings_do_not_want(is_async: boo
     assert {name for name, value in cookie.items() if value} == {"path", "samesite"}
 
 
-@both_ways
+@both_ways_always
 def test_a_cookie_is_set_by_a_change_alone(is_async: bool, engine: Engine) -> None:
     browser = Browser(is_async=is_async)
     browser.get("/read/")
@@ -180,7 +180,7 @@ def test_a_cookie_is_set_by_a_change_alone(is_async: bool, engine: Engine) -> No
     assert browser.data() == {}
 
 
-@both_ways
+@both_ways_always
 def test_nothing_is_stored_and_no_cookie_set_when_the_server_fails(is_async: bool) -> None:
     browser = Browser(is_async=is_async)
     assert browser.get("/fail/").status_code == 503
@@ -198,7 +198,7 @@ def test_nothing_is_stored_and_no_cookie_set_when_the_server_fails(is_async: boo
     assert browser.data() == data
 
 
-@both_ways
+@both_ways_always
 def test_signing_out_ends_the_session_and_deletes_the_cookie(is_async: bool) -> None:
     browser = Browser(is_async=is_async)
     browser.get("/login/alice/")
@@ -211,7 +211,7 @@ def test_signing_out_ends_the_session_and_deletes_the_cookie(is_async: bool) -> 
     assert other_tab.data() == {}
 
 
-@both_ways
+@both_ways_always
 def test_a_flushed_session_that_is_filled_again_gets_a_new_key(
     is_async: bool, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +275,7 @@ def test_no_cookie_that_somebody_made_up_writes_anything_or_fails(
     assert not Session.objects.exists()
 
 
-@both_ways
+@both_ways_always
 def test_another_engines_sessions_are_handled_as_django_does(is_async: bool) -> None:
     with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
         browser = Browser(is_async=is_async)
@@ -289,7 +289,7 @@ def test_another_engines_sessions_are_handled_as_django_does(is_async: bool) -> 
     assert not Session.objects.exists()
 
 
-@both_ways
+@both_ways_always
 def test_a_request_without_a_session_is_answered(is_async: bool) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         del request.session
@@ -301,7 +301,7 @@ def test_a_request_without_a_session_is_answered(is_async: bool) -> None:
     assert bare.status_code == 200
 
 
-@both_ways
+@both_ways_always
 def test_a_bare_request_gets_a_session(is_async: bool) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         request.session.update(DATA)
@@ -313,7 +313,7 @@ def test_a_bare_request_gets_a_session(is_async: bool) -> None:
     assert Session.objects.get().ip_address is None
 
 
-@both_ways
+@both_ways_always
 @pytest.mark.parametrize("other", [None, SignedCookies, dict], ids=["ours", "Django's", "dict"])
 def test_a_view_may_put_another_session_in_the_place_of_its_own(
     engine: Engine, is_async: bool, other: Callable[[], Any] | None
@@ -329,7 +329,7 @@ def test_a_view_may_put_another_session_in_the_place_of_its_own(
     assert Session.objects.count() == (other is None)
 
 
-@both_ways
+@both_ways_always
 def test_a_view_that_raises_leaves_the_session_as_it_was(is_async: bool) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         request.session["key"] = "x"
@@ -354,7 +354,7 @@ class Stricter(SessionMiddleware):
         return response
 
 
-@both_ways
+@both_ways_always
 def test_the_hooks_of_a_subclass_are_called(is_async: bool) -> None:
     ours = "django_sessionkit.middleware.SessionMiddleware"
     theirs = f"{__name__}.Stricter"

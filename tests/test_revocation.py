@@ -40,7 +40,7 @@ each_way = pytest.mark.parametrize(
     ("revoke", "is_async"),
     [
         *(pytest.param(way, False, id=name) for name, way in WAYS.items()),
-        pytest.param(WAYS["revoke"], True, id="async"),
+        pytest.param(WAYS["revoke"], True, id="async", marks=pytest.mark.slow),
     ],
 )
 

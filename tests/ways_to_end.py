@@ -157,6 +157,9 @@ each_way_to_end = pytest.mark.parametrize(
     ("act", "names", "is_async"),
     [
         *(pytest.param(*way, False, id=name) for name, way in EACH.items()),
-        *(pytest.param(*EACH[name], True, id=f"async {name}") for name in IN_ASYNC_CODE),
+        *(
+            pytest.param(*EACH[name], True, id=f"async {name}", marks=pytest.mark.slow)
+            for name in IN_ASYNC_CODE
+        ),
     ],
 )

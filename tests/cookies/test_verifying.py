@@ -29,7 +29,11 @@ from tests.cookies.page import BLOCKS
 from tests.engines import ENGINES
 from tests.node import Node
 
-pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.urls(__name__),
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+]
 
 urlpatterns = [path("", include("django_sessionkit.urls")), path("", include("tests.urls"))]
 

@@ -116,6 +116,7 @@ def test_of_many_swaps_at_once_each_is_made_from_the_one_before(cache: LocMemCac
     assert len(set(lost)) == count
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_not_given_back_is_an_outage_and_ends_by_itself(cache: LocMemCache) -> None:
     data = GenericData(cache, 60)
     data.create(PUBLIC_ID, entry(1, Kind.DATA), 100)

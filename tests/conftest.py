@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "conformance" in item.path.parts:
             item.add_marker("database")
+            item.add_marker("varies")
         if item.get_closest_marker("redis") and not os.environ.get("SESSIONKIT_TEST_REDIS"):
             item.add_marker(pytest.mark.skip(reason="No server named: SESSIONKIT_TEST_REDIS"))
     if left := [item for item in items if not _belongs_here(item)]:

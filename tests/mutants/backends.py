@@ -99,7 +99,7 @@ MUTANTS = (
         name="data are believed whose user is not that of the row",
         file="backends/data.py",
         old="if entry.user != _user_of(row):",
-        new="if row.user_id is None:",
+        new="if entry.user and row.user_id is None:",
         tests=("tests/test_cached_corners.py",),
     ),
     Mutant(

@@ -7,8 +7,9 @@ table logs nobody in. A plain hash is enough for a random secret of 128 bits, wh
 (OWASP ASVS 5.0, 7.2.3, asks for 128 bits; NIST SP 800-63B-4, 5.1, for a hash at rest).
 
 The public id is a UUID of version 8 (RFC 9562, section 5.8). From the left: 48 bits of the id, the
-version, 12 bits of the id, the variant, ten bits that are 0, 52 bits of the id; so every public id
-reads ``xxxxxxxx-xxxx-8xxx-800x-xxxxxxxxxxxx``.
+version, 12 bits of the id, the variant, ten fixed bits, 52 bits of the id; so every public id reads
+``xxxxxxxx-xxxx-8xxx-810x-xxxxxxxxxxxx``. The fixed bits are not all 0, since MariaDB 10.11 refuses
+a UUID of version 8 whose ninth byte is 0x80.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ MARK_BYTES = 8
 
 _KEY = re.compile(rf"[A-Za-z0-9_-]{{{KEY_LENGTH}}}", re.ASCII)
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
-# The bits of a UUID that hold no part of the id, and what they are: version 8, variant 0b10, ten 0.
+# The bits of a UUID that hold no part of the id: version 8, variant 0b10, ten fixed ones.
 _FIXED_BITS = (0xF << 76) | (0xFFF << 52)
-_FIXED = (0x8 << 76) | (0x800 << 52)
+_FIXED = (0x8 << 76) | (0x810 << 52)
 _LOW, _MIDDLE = (1 << 52) - 1, (1 << 12) - 1
 
 

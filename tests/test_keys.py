@@ -21,7 +21,7 @@ from django_sessionkit.keys import (
     secret_to_text,
 )
 
-PUBLIC_ID = uuid.UUID("5e55104b-0000-8abc-800d-00000000c0de")
+PUBLIC_ID = uuid.UUID("5e55104b-0000-8abc-810d-00000000c0de")
 SECRET = bytes(range(16))
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 secrets = st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES)
@@ -78,7 +78,7 @@ def test_generated_keys_are_all_different() -> None:
 
 
 def test_a_public_id_is_a_uuid_of_version_8_with_112_random_bits() -> None:
-    shape = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-800[0-9a-f]-[0-9a-f]{12}")
+    shape = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-810[0-9a-f]-[0-9a-f]{12}")
     ones, zeros = 0, (1 << 128) - 1
     for _ in range(200):
         public_id = new_public_id()
@@ -92,7 +92,7 @@ def test_a_public_id_is_a_uuid_of_version_8_with_112_random_bits() -> None:
 
 def test_no_other_uuid_is_a_public_id() -> None:
     others = [uuid.uuid4(), uuid.uuid1(), uuid.UUID(int=0), uuid.UUID(int=(1 << 128) - 1)]
-    # Each of the ten bits that are zero, the version and the variant.
+    # Each of the ten fixed bits, the version and the variant.
     fixed = (*range(52, 64), *range(76, 80))
     others += [uuid.UUID(int=PUBLIC_ID.int ^ (1 << bit)) for bit in fixed]
     assert is_public_id(PUBLIC_ID)

@@ -18,7 +18,7 @@ from tests.conformance.faces import Face, Faces
 
 pytestmark = pytest.mark.django_db
 
-VALID = SplitKey.generate(uuid.UUID("5e55104b-0000-8000-8000-00000000c0de")).session_key
+VALID = SplitKey.generate(uuid.UUID("5e55104b-0000-8000-8100-00000000c0de")).session_key
 MALFORMED = {
     "empty": "",
     "short": "1234567",

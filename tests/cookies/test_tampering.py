@@ -165,7 +165,7 @@ def test_what_is_authentic_but_not_as_we_write_it_is_refused(change: dict[str, A
     now = microseconds(timezone.now())
     told = {
         "v": 1,
-        "sid": "5e55104b-0000-8000-8000-00000000c0de",
+        "sid": "5e55104b-0000-8000-8100-00000000c0de",
         "end": now + 1_000_000,
         "key": "A" * 22,
         "checked": now,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +12,9 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
+
+from django_sessionkit.keys import ID_BYTES, MARK_BYTES, public_id_of
+from django_sessionkit.moments import microseconds
 
 TABLES = {"ours": "sessionkit_session", "django": "django_session"}
 PERIOD = timedelta(days=140)
@@ -24,6 +26,9 @@ USER_AGENT = (
 COLUMNS = [
     "public_id",
     "secret_hash",
+    "previous_mark",
+    "previous_was_users",
+    "replaced_at",
     "user_id",
     "created_at",
     "authenticated_at",
@@ -104,10 +109,14 @@ def ours(
     for start, end in dates:
         # A quarter are visitors.
         user = dice.randint(1, users) if dice.random() < 0.75 else None
-        public_id = uuid.UUID(int=dice.getrandbits(128), version=4)
+        public_id = public_id_of(dice.randbytes(ID_BYTES))
         yield (
             public_id if is_native else public_id.hex,
             dice.randbytes(32),
+            # Who signed in had a visitor's key before.
+            dice.randbytes(MARK_BYTES) if user else None,
+            False,
+            microseconds(start) if user else None,
             user,
             start,
             start if user else None,

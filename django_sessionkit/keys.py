@@ -56,7 +56,7 @@ class SplitKey:
         if not isinstance(session_key, str) or not _KEY.fullmatch(session_key):
             return None
         raw = urlsafe_b64decode(session_key)
-        return cls(_public_id(raw[:ID_BYTES]), raw[ID_BYTES:])
+        return cls(public_id_of(raw[:ID_BYTES]), raw[ID_BYTES:])
 
     def __str__(self) -> str:
         return str(self.public_id)
@@ -83,7 +83,7 @@ class SplitKey:
 
 def new_public_id() -> uuid.UUID:
     """Return a public id that no session has had: 112 random bits."""
-    return _public_id(secrets.token_bytes(ID_BYTES))
+    return public_id_of(secrets.token_bytes(ID_BYTES))
 
 
 def is_public_id(value: uuid.UUID) -> bool:
@@ -101,7 +101,8 @@ def secret_from_text(text: str) -> bytes | None:
     return urlsafe_b64decode(text + "==") if _SECRET.fullmatch(text) else None
 
 
-def _public_id(raw: bytes) -> uuid.UUID:
+def public_id_of(raw: bytes) -> uuid.UUID:
+    """Return the public id that consists of these ``ID_BYTES`` random bytes."""
     bits = int.from_bytes(raw)
     # uuid.UUID(version=8) raises before Python 3.14, so the bits are set here.
     high, middle, low = bits >> 64, (bits >> 52) & _MIDDLE, bits & _LOW

@@ -2,19 +2,15 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Iterator
 
-import hypothesis
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 
 from tests.emptying import emptied_by_delete
 from tests.engines import Engine, configured, params, refuses_at_once
-
-# A slow machine is no failure, and each test has a limit of its own where time matters.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
 
 _SERVERS = {
     "SESSIONKIT_TEST_POSTGRESQL": "nothing was tested on PostgreSQL",
@@ -33,6 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "conformance" in item.path.parts:
             item.add_marker("database")
+            item.add_marker("varies")
         if item.get_closest_marker("redis") and not os.environ.get("SESSIONKIT_TEST_REDIS"):
             item.add_marker(pytest.mark.skip(reason="No server named: SESSIONKIT_TEST_REDIS"))
     if left := [item for item in items if not _belongs_here(item)]:
@@ -60,6 +57,13 @@ def tables_are_emptied_by_delete() -> Iterator[None]:
     """Spare the tests in real transactions a ``flush`` each."""
     with emptied_by_delete():
         yield
+
+
+def pytest_collection_finish() -> None:
+    """Let Hypothesis take its time: a busy machine is no failure."""
+    if hypothesis := sys.modules.get("hypothesis"):  # some sites of the tests do without
+        hypothesis.settings.register_profile("no deadline", deadline=None)
+        hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(params=params(refuses_at_once))

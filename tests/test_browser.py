@@ -33,7 +33,8 @@ NewPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(tmp_path_factory.mktemp("example") / "db.sqlite3") as (url, _):
+    database = tmp_path_factory.mktemp("example") / "db.sqlite3"
+    with serve(database, DJANGO_SETTINGS_MODULE="tests.harbour_settings") as (url, _):
         yield url
 
 

@@ -76,7 +76,12 @@ def test_views_of_the_dictionary_only_read(faces: Faces) -> None:
         assert list(getattr(session, method)()) == result
         assert session.flags == READ
 
-    for_each([("keys", ["cat"]), ("values", ["Tom"]), ("items", [("cat", "Tom")])], check)
+    views: list[tuple[str, list[object]]] = [
+        ("keys", ["cat"]),
+        ("values", ["Tom"]),
+        ("items", [("cat", "Tom")]),
+    ]
+    for_each(views, check)
 
 
 @in_sync_code

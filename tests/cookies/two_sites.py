@@ -107,7 +107,7 @@ def _in_environment(passwords: dict[str, str]) -> dict[str, str]:
 def _django(folder: Path, passwords: dict[str, str]) -> Iterator[str]:
     """Serve the example project with the docs' settings; yield its address."""
     lines = [
-        "from harbour.settings import *",
+        "from tests.harbour_settings import *",
         f"SESSION_COOKIE_NAME = {COOKIE!r}",
         BLOCKS["one cookie"],
         f"SESSIONKIT_LEASE = {LEASE}",

@@ -1,4 +1,4 @@
-"""A save and a revoke that start at the same time: of 2,000 sessions, none is alive after.
+"""A save and a revoke that start at the same time: of thousands of sessions, none is alive.
 
 ``benchmarks/races.py`` does the same to Django's own engines.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 
 from django_sessionkit import registry
@@ -21,7 +22,8 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-PAIRS = 2000
+#: SQLite lets one write at a time, so that little happens at once.
+PAIRS = 500 if connection.vendor == "sqlite" else 2000
 
 
 def revoke(session_key: str) -> None:

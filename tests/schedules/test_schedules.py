@@ -16,18 +16,24 @@ from tests.schedules.search import Search
 pytestmark = pytest.mark.redis
 
 
-def seeds() -> range:
-    """Return the numbers of the schedules to run."""
-    start, _, count = os.environ.get("SESSIONKIT_TEST_SCHEDULES", "1000").rpartition(":")
-    return range(int(start or 0), int(start or 0) + int(count))
+#: How many schedules a test runs, so that processes side by side share them.
+SHARE = 250
+
+
+def shares() -> list[range]:
+    """Return the numbers of the schedules to run, test by test."""
+    start, _, count = os.environ.get("SESSIONKIT_TEST_SCHEDULES", "500").rpartition(":")
+    seeds = range(int(start or 0), int(start or 0) + int(count))
+    return [seeds[first : first + SHARE] for first in range(0, len(seeds), SHARE)]
 
 
 each_engine = pytest.mark.parametrize("search", [CACHED_DB, CACHE], ids=str, indirect=True)
 
 
 @each_engine
-def test_no_schedule_breaks_a_promise(search: Search) -> None:
-    for seed in seeds():
+@pytest.mark.parametrize("seeds", shares(), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_no_schedule_breaks_a_promise(search: Search, seeds: range) -> None:
+    for seed in seeds:
         search.run(seed)
 
 

@@ -32,7 +32,11 @@ from tests.browsers import Browser, both_ways
 from tests.engines import Engine
 from tests.interleaving import replaced_earlier, saved
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("engine", "alice")]
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("engine", "alice"),
+]
 
 DJANGOS = "django.contrib.sessions.backends.cache"
 

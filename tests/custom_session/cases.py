@@ -16,7 +16,7 @@ from django_sessionkit.signals import SessionEndReason, session_ended
 from tests.custom_session.engine import SessionStore
 from tests.custom_session.models import Basket, Order, ShopSession
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 
 def columns() -> tuple[int, str]:

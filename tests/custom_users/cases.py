@@ -16,7 +16,7 @@ from django_sessionkit import registry
 from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.models import Session
 
-pytestmark = [pytest.mark.django_db, pytest.mark.database]
+pytestmark = [pytest.mark.django_db, pytest.mark.varies]
 
 PRIMARY_KEYS: dict[str, list[Any]] = {
     "IntegerUser": [2147483647, -1],

@@ -19,7 +19,7 @@ from django_sessionkit.models import Session
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "sessions"]),
-    pytest.mark.database,
+    pytest.mark.varies,
 ]
 
 

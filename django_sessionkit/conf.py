@@ -110,7 +110,8 @@ class Conf:
         self._known.clear()
 
     def _get(self, name: str, default: object) -> Any:
-        # To look for a setting that is not there takes Django longer than to open a token.
+        # Django remembers a setting that the project has, and looks for a missing one each time,
+        # which ends in an AttributeError: 3 µs, and a request reads several.
         try:
             return self._known[name]
         except KeyError:

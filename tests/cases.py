@@ -41,6 +41,8 @@ def looped(names: str | tuple[str, ...], cases: Iterable[Any]) -> Callable[[Test
     every = list(cases)
 
     def decorate(test: Test) -> Test:
+        assert not inspect.iscoroutinefunction(test)
+
         @functools.wraps(test)
         def run(**fixtures: Any) -> None:
             def check(case: Any) -> None:

@@ -59,11 +59,13 @@ def tables_are_emptied_by_delete() -> Iterator[None]:
         yield
 
 
-def pytest_collection_finish() -> None:
-    """Let Hypothesis take its time: a busy machine is no failure."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let Hypothesis take its time, for a busy machine is no failure; less of it in a quick run."""
     if hypothesis := sys.modules.get("hypothesis"):  # some sites of the tests do without
-        hypothesis.settings.register_profile("no deadline", deadline=None)
-        hypothesis.settings.load_profile("no deadline")
+        is_quick = "not slow" in session.config.option.markexpr
+        count = 20 if is_quick else hypothesis.settings.default.max_examples
+        hypothesis.settings.register_profile("tests", deadline=None, max_examples=count)
+        hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(params=params(refuses_at_once))

@@ -38,8 +38,11 @@ def delete_all_rows(using: str) -> None:
         transaction.atomic(using),
         connection.cursor() as cursor,
     ):
-        for table in _tables(using):
-            cursor.execute(f"DELETE FROM {quote(table)}")  # noqa: S608 - a table of ours
+        statements = [f"DELETE FROM {quote(table)}" for table in _tables(using)]  # noqa: S608
+        if connection.vendor == "postgresql":
+            statements = ["; ".join(statements)]  # in one trip to the server
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def _teardown(test: Any) -> None:

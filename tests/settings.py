@@ -51,7 +51,10 @@ def database() -> dict[str, Any]:
             engine = "django.db.backends.sqlite3"
             return {"ENGINE": engine, "NAME": ":memory:", "OPTIONS": options}
         case "postgresql":
-            return server_database("postgresql", "SESSIONKIT_TEST_POSTGRESQL")
+            postgresql = server_database("postgresql", "SESSIONKIT_TEST_POSTGRESQL")
+            # As above: a commit need not wait for the disk. Who sees what stays the same.
+            postgresql["OPTIONS"] = {"options": "-c synchronous_commit=off"}
+            return postgresql
         case "mysql":
             mysql = server_database("mysql", "SESSIONKIT_TEST_MYSQL")
             # The server's own default, and harder than the one that Django sets: a plain

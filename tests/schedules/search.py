@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
@@ -67,7 +67,7 @@ class Search:
     """Runs schedules of an engine, each drawn from its seed alone."""
 
     def __init__(self, engine: Engine, scheduler: Scheduler, time: CacheTime) -> None:
-        self._engine = engine
+        self.engine = engine
         self._scheduler = scheduler
         self._time = time
         self._promises: Promises | None = None
@@ -81,10 +81,10 @@ class Search:
         draw = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
         is_signed_in = draw.randrange(100) < SIGNED_IN
         is_copied = draw.random() < 0.5
-        programs = draw_programs_of_leases(draw) if of_leases else draw_programs(draw, self._engine)
+        programs = draw_programs_of_leases(draw) if of_leases else draw_programs(draw, self.engine)
         self._scheduler.start(seed)
         self._time.start()
-        operations = Operations(self._engine, self._scheduler, self._time)
+        operations = Operations(self.engine, self._scheduler, self._time)
         self._promises = operations.promises
         try:
             operations.begin(is_signed_in=is_signed_in, is_copied=is_copied)
@@ -99,7 +99,7 @@ class Search:
         return self._trace()
 
     def first_violation(
-        self, seeds: range, *, of_leases: bool = False
+        self, seeds: Iterable[int], *, of_leases: bool = False
     ) -> tuple[int, Violation] | None:
         """Return the first seed that breaks a promise, and how; None if none does."""
         for seed in seeds:

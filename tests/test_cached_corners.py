@@ -18,12 +18,13 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_sessionkit import registry
+from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_a_cache, with_engines
-from tests.interleaving import saved, stored
+from tests.interleaving import save, saved, stored
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -102,6 +103,17 @@ def test_data_of_another_user_than_the_rows_are_not_believed(
     for _ in range(2):
         assert stored(session_key) == {}
     assert caplog.text.count("are not those of its user") == 2
+
+
+@with_engines(lambda engine: engine.cache_alias is not None and engine.data_in_row)
+def test_a_copy_that_a_save_has_found_to_be_wrong_is_not_believed_again(engine: Engine) -> None:
+    session_key = saved(**USER, cat="Tom")
+    assert stored(session_key) == {**USER, "cat": "Tom"}
+    # As when a process is killed between replacing the key in the row and in the copy.
+    Session.objects.update(secret_hash=SplitKey.generate().secret_hash)
+    with pytest.raises(SessionGone):
+        save(session_key, cat="Felix")
+    assert stored(session_key) == {}
 
 
 @pytest.mark.slow

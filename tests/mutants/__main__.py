@@ -23,7 +23,7 @@ MUTANTS = (
     *requests.MUTANTS,
 )
 
-#: Instead of the narrow files: all that says whether a step was right.
+#: Instead of the narrow files: the tests of ``run.py tests --quick``, and those with Redis.
 WHOLE = ("-m", "not slow", "-n", "2", "--dist", "worksteal", "tests")
 
 

@@ -65,19 +65,18 @@ MUTANTS = (
         tests=("tests/test_late_copies.py::test_what_is_rolled_back_was_never_in_the_cache",),
     ),
     Mutant(
-        name="the copy under the old secret stays in the cache when the key is replaced",
+        name="a save leaves the copy of before in the cache, so that its session is read on",
         file="backends/cached_db.py",
-        old="""
-        Recall([row.public_id], type(self)).schedule(self._using)
-        return True
-""",
-        new="""
-        return True
-""",
-        tests=(
-            "tests/test_fixation.py"
-            "::test_two_logins_at_once_from_one_visitors_session_get_a_session_each",
-        ),
+        old="self._copies.replace(row.public_id, self._copy_of(row, data))",
+        new="pass",
+        tests=("tests/conformance/test_overlaps.py",),
+    ),
+    Mutant(
+        name="a copy that a save has found to be wrong is believed on",
+        file="backends/cached_db.py",
+        old="Recall([row.public_id], type(self)).schedule(self._using)",
+        new="pass",
+        tests=("tests/test_cached_corners.py",),
     ),
     Mutant(
         name="a copy is believed although its session has reached its end",

@@ -47,6 +47,8 @@ class Workshop:
             "PYTHONPATH": str(root),
             FAILURES: str(self._failures),
         }
+        # Else each run would compile all modules again, and rewrite the asserts of all tests.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.check_output(listed, cwd=repository, text=True)
         for name in filter(None, names.split("\0")):

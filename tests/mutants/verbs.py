@@ -56,14 +56,14 @@ MUTANTS = (
     ),
     Mutant(
         name="session_ended is sent although the transaction rolls back afterwards",
-        file="ending.py",
-        old="after_commit(partial(_announce, session, reason, actor, recall), using)",
-        new="_announce(session, reason, actor, recall)",
+        file="announcing.py",
+        old="after_commit(ends.commit, using)",
+        new="ends.commit()",
         tests=("tests/test_registry.py",),
     ),
     Mutant(
         name="a receiver of session_ended that raises keeps the others from being called",
-        file="ending.py",
+        file="announcing.py",
         old="session_ended.send_robust(",
         new="session_ended.send(",
         tests=("tests/test_registry.py",),

@@ -1,10 +1,12 @@
-"""What a review of key replacement, events and the audit log has found; each fails as it stands."""
+"""What a review of key replacement, events and the audit log has found; most fail as it stands."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,11 +17,12 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from django_sessionkit import registry
+from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser
-from tests.engines import Engine, keeps_rows_of_visitors, keys_stay, is_token, with_engines
-from tests.interleaving import elsewhere, replaced_earlier, stored
+from tests.engines import Engine, is_token, keeps_rows_of_visitors, keys_stay, with_engines
+from tests.interleaving import elsewhere, replaced_earlier
 from tests.test_key_replacement import Jar, djangos_engine, visitor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -181,7 +184,7 @@ def test_a_key_is_new_for_a_minute_in_any_time_zone(engine: Engine, zone: str) -
             replaced_earlier(timedelta(seconds=by))
             jar.get("/login/alice/")
             keys.append(jar.session_key)
-        changed = [one != other for one, other in zip(keys, keys[1:], strict=False)]
+        changed = [one != other for one, other in pairwise(keys)]
         assert changed == [True, True, False]
 
 
@@ -380,11 +383,9 @@ def test_a_retired_key_is_known_within_the_snapshot_of_a_transaction(
 
     monkeypatch.setitem(views.acts, "act", act)
     jar = visitor(False)
-    try:
-        late = [jar.send("/do/act/")]
-    except Exception as error:  # SessionGone is what it should be
-        assert type(error).__name__ in ("SessionGone", "KeyReplaced")
-        late = []
+    late = []
+    with suppress(SessionGone):  # as it should be
+        late.append(jar.send("/do/act/"))
     jar.receive(*sign, *late)
     assert jar.user() == "alice"
 
@@ -443,3 +444,70 @@ def test_a_login_over_another_users_session_supersedes_it(
     assert "reason=superseded" in lines[0]
     assert f"actor_id={bob.pk}" in lines[0]
     assert f"user_id={bob.pk}" in lines[1]
+
+
+# 11. More odd orders.
+
+
+@with_every_engine
+def test_a_flush_that_is_no_logout_does_not_end_a_session_by_a_key_of_before(
+    engine: Engine, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some middlewares empty the session of whoever is not signed in."""
+
+    def act(request: HttpRequest) -> None:
+        if not request.user.is_authenticated:
+            request.session.flush()
+
+    monkeypatch.setitem(views.acts, "act", act)
+    jar = Jar(is_async=is_async)
+    jar.get("/login/alice/")
+    minute_later()
+    again = jar.send("/login/alice/")
+    if engine.key_is_token:
+        jar.session_key = engine.aged(jar.session_key or "")
+    late = jar.send("/do/act/")
+    jar.receive(late, again)
+    assert jar.user() == "alice"
+
+
+@with_every_engine
+def test_signing_in_again_after_a_save_and_a_revocation_does_not_fail(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, alice: User
+) -> None:
+    def act(request: HttpRequest) -> None:
+        request.session["x"] = 1
+        request.session.save()
+        elsewhere(lambda: registry.revoke_user(alice))
+        sign_in(request, "alice")
+
+    monkeypatch.setitem(views.acts, "act", act)
+    jar = Jar(is_async=False)
+    jar.get("/login/alice/")
+    jar.get("/whoami/")
+    assert jar.get("/do/act/").status_code == 200
+    assert jar.user() == "alice"
+
+
+@with_engines(keeps_rows_of_visitors)
+def test_a_late_key_that_is_sent_again_and_again_is_one_line(
+    engine: Engine, lines: list[str]
+) -> None:
+    jar = visitor(False)
+    jar.send("/login/alice/")
+    replaced_earlier(timedelta(seconds=6))
+    lines.clear()
+    for _ in range(5):
+        jar.get("/read/")
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@with_engines(lambda engine: engine.name in ("db", "cache-redis", "cache-locmem"))
+def test_a_retired_key_is_known_in_any_time_zone(engine: Engine, zone: str) -> None:
+    """This one passes."""
+    with override_settings(USE_TZ=False, TIME_ZONE=zone):
+        jar = visitor(False)
+        sign = jar.send("/login/alice/")
+        jar.receive(sign, jar.send("/set/late/x/"))
+        assert jar.user() == "alice"

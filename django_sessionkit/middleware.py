@@ -99,7 +99,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 session._get_session()
                 if not session.is_empty():
                     session.save()
-                    if not _has_cookie(request, session):
+                    if not (session.is_retired or _has_cookie(request, session)):
                         _set_cookie(session, response)
             except UpdateError:
                 _log_dropped(request)
@@ -122,7 +122,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 await session._aget_session()
                 if not session.is_empty():
                     await session.asave()
-                    if not _has_cookie(request, session):
+                    if not (session.is_retired or _has_cookie(request, session)):
                         _set_cookie(session, response)
             except UpdateError:
                 _log_dropped(request)

@@ -59,6 +59,7 @@ def on_login(sender: type[Model], request: HttpRequest | None, user: Any, **kwar
     if session.flushed_public_id is not None and not session.has_new_key:
         # Where nobody was signed in, login() has made a new key; else it has just flushed.
         announcing.a_login_has_flushed(session.flushed_public_id, user)
+        session.end_left_session(user)
     if not session.has_new_key:
         session.renew_key_at_login()
 

@@ -117,6 +117,9 @@ class BaseSessionStore(SessionBase):
         """
         raise NotImplementedError
 
+    def end_left_session(self, user: Any) -> None:
+        """End the session that a login of ``user`` has flushed, whatever its key is by now."""
+
     def is_owned_by(self, user: Any) -> bool:
         """Tell whether ``user`` is signed in in this session, as far as it has been loaded."""
         data: dict[str, Any] = getattr(self, "_session_cache", {})

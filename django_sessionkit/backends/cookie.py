@@ -57,6 +57,7 @@ class CookieStore(RenewingStore):
     def flush(self) -> None:
         was_believed = self._is_believed()
         super().flush()
+        self._settle()
         if was_believed and not self.is_retired:
             # It had ended, and its cookie did not say so yet: whoever signs out must see to that.
             self.is_flushed = True

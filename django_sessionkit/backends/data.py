@@ -169,6 +169,11 @@ class DataStore(CopiedStore):
         return ReplacedKey(key.public_id, None, age, was_users=False)
 
     def _judge_held_key(self, key: SplitKey) -> None:
+        if self._row is None:
+            self._find(key)  # a visitor's key has no row
+            if self._retired is not None:
+                self._judge(self._retired)
+                return
         if self._row is None or not is_visitors(self._row):
             super()._judge_held_key(key)
             return

@@ -32,7 +32,11 @@ class EncodedStore(TrackedStore):
         return "last_seen_at" in row.__dict__
 
     def _read_whole(self, row: AbstractSession) -> AbstractSession | None:
-        return row if self._is_read(row) else self._this(row).first()
+        is_whole = {"created_at", "replaced_at"} <= vars(row).keys()
+        return row if is_whole else self._this(row).first()
+
+    def _is_from_row(self, row: AbstractSession) -> bool:
+        return self._is_read(row)
 
     def _deferred(self, values: dict[str, Any]) -> AbstractSession:
         """Return a row of which no more is known; the rest is read when it is asked for."""

@@ -23,7 +23,7 @@ from django_sessionkit.backends.replaced import KEPT_FOR, ReplacedKey
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import MARK_BYTES, SplitKey
-from django_sessionkit.moments import DatabaseMoment, microseconds, moment
+from django_sessionkit.moments import DatabaseMoment
 
 logger = logging.getLogger("django_sessionkit")
 
@@ -223,8 +223,10 @@ class RowStore(BaseSessionStore):
 
     def _has_new_secret(self, row: AbstractSession) -> bool:
         """Whether ``row``, as it was read from the database, got its secret a moment ago."""
-        since = row.created_at if row.replaced_at is None else moment(row.replaced_at)
-        return since > timezone.now() - KEPT_FOR
+        if row.replaced_at is None:
+            return row.created_at > timezone.now() - KEPT_FOR
+        # True microseconds since 1970, where moments.py counts by the wall if USE_TZ is off.
+        return row.replaced_at > (time.time() - KEPT_FOR.total_seconds()) * 1_000_000
 
     def _set_secret(self, base: AbstractSession, obj: AbstractSession) -> None:
         """Give ``obj`` the secret of the session key of now, and a mark of the one before."""
@@ -233,7 +235,7 @@ class RowStore(BaseSessionStore):
             return
         obj.secret_hash, obj.previous_mark = key.secret_hash, bytes(base.secret_hash)[:MARK_BYTES]
         obj.previous_was_users = base.user_id is not None and base.user_id == obj.user_id
-        obj.replaced_at = microseconds(timezone.now())  # the database writes its own
+        obj.replaced_at = time.time_ns() // 1000  # the database writes its own
 
     def _find(self, key: SplitKey) -> AbstractSession | None:
         """Return the active session of that public id, whether or not the secret is right."""

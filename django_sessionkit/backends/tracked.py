@@ -7,8 +7,12 @@ of Django's ``SessionBase``, which run the whole sync method in one thread hop; 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -30,6 +34,13 @@ from django_sessionkit.signals import SessionEndReason
 CREATE_TRIES = 3
 
 
+@dataclass(eq=False, slots=True)
+class SignIn:
+    """One sign-in, of which the audit log tells once."""
+
+    is_told: bool = False
+
+
 class TrackedStore(RowStore):
     """A session that a row tracks."""
 
@@ -37,8 +48,10 @@ class TrackedStore(RowStore):
     _is_gone = False
     # It ended before this store flushed it: whoever was signed in is not signed in again.
     _has_lost_user = False
-    # Somebody has signed in, and no save of that has been committed and told yet.
-    _owes_sign_in = False
+    # The last sign-in, if no save of that has been committed and told yet.
+    _owed_sign_in: SignIn | None = None
+    # The session, and its user, that a flush has not ended, since it has another key by now.
+    _left: tuple[uuid.UUID, Any] | None = None
 
     def exists(self, session_key: str | None) -> bool:
         key = self._parse(session_key)
@@ -88,7 +101,7 @@ class TrackedStore(RowStore):
         if self._is_gone or self._must_not_start():
             raise SessionGone("The session has ended.")
         if self._is_signed_in_elsewhere():
-            raise KeyReplaced("Another request has changed the key of this session.")
+            return
         if self._session_key is None:
             self.create()
             return
@@ -104,10 +117,13 @@ class TrackedStore(RowStore):
                 self._update(data)
             except SessionGone as error:
                 if not self._may_start_over(data, is_replaced=isinstance(error, KeyReplaced)):
+                    if self._is_signed_in_elsewhere():
+                        return
                     raise
                 self._start_over(data)
         self._announce_sign_in(owner_before)
         self.has_new_key = self._has_authenticated = self.is_retired = False
+        self._has_lost_user, self._replaced = False, None
 
     def delete(self, session_key: str | None = None) -> None:
         key = self._parse(session_key) if session_key else SplitKey.parse(self._session_key)
@@ -122,8 +138,11 @@ class TrackedStore(RowStore):
         if key and not self._end(key, self.flush_reason, self.flush_actor):
             self._has_lost_user = had_user
             self._is_stale = True
+            if self._row is not None and self._row.user_id is not None:
+                self._left = (key.public_id, self._row.user_id)
             self._judge_held_key(key)
-        if self._replaced is not None and self._replaced.may_end_session:
+        is_logout = self.flush_reason == SessionEndReason.LOGOUT
+        if is_logout and self._replaced is not None and self._replaced.may_end_session:
             self._is_stale = not self._end_by_replaced_key(self._replaced)
             self.is_retired = self.is_retired and self._is_stale
         self.is_flushed = not self._is_stale
@@ -181,14 +200,17 @@ class TrackedStore(RowStore):
         if row is None or row.user_id is None:
             return
         if self._has_authenticated or row.user_id != owner_before:
-            self._owes_sign_in = True
-        if self._owes_sign_in:
-            announcing.announce_sign_in(row, self._using, self._settle_sign_in)
+            self._owed_sign_in = SignIn()
+        if self._owed_sign_in is not None:
+            is_due = partial(self._settle_sign_in, self._owed_sign_in)
+            announcing.announce_sign_in(row, self._using, is_due)
 
-    def _settle_sign_in(self) -> bool:
+    def _settle_sign_in(self, sign_in: SignIn) -> bool:
         """Note that the sign-in is told; return False if it was before."""
-        was_owed, self._owes_sign_in = self._owes_sign_in, False
-        return was_owed
+        was_told, sign_in.is_told = sign_in.is_told, True
+        if self._owed_sign_in is sign_in:
+            self._owed_sign_in = None
+        return not was_told
 
     def _look_up(self) -> None:
         """Find the row to save over, where the dictionary was filled without being loaded."""
@@ -218,10 +240,22 @@ class TrackedStore(RowStore):
         """
         return row
 
+    def end_left_session(self, user: Any) -> None:
+        """End the session that a login of ``user`` has flushed, though it has another key by now.
+
+        That is a session of somebody else, who has signed in again in another tab meanwhile.
+        """
+        left, self._left = self._left, None
+        if left is not None and left[1] != user.pk:
+            rows = self._rows().filter(public_id=left[0], user=left[1])
+            reason = SessionEndReason.SUPERSEDED
+            end(rows, reason=reason, actor=user, public_ids=[left[0]])
+
     def _is_signed_in_elsewhere(self) -> bool:
         """Whether a login presents a key of the same user that another request has just changed.
 
-        Such a login counts for this request alone. The response with the new key has the cookie.
+        Such a login counts for this request alone, and nothing of it is saved. The response with
+        the new key has the cookie.
         """
         replaced = self._replaced
         if replaced is None or not (replaced.is_retired and replaced.was_users):
@@ -252,8 +286,17 @@ class TrackedStore(RowStore):
         row, base = self._first(key), self._row
         if row is not None and not row.is_active:
             row = None
+        if row is not None and base is not None and self._is_from_row(base):
+            # The row had this key when the request loaded it, so it was replaced since.
+            was_users = base.user_id is not None
+            self._judge(ReplacedKey(key.public_id, base.user_id, timedelta(0), was_users))
+            return
         mark = key.mark if base is None else bytes(base.secret_hash)[:MARK_BYTES]
         self._judge(self._replaced_key(row, mark))
+
+    def _is_from_row(self, row: AbstractSession) -> bool:
+        """Whether it was read from the database, or written to it, not taken from a copy."""
+        return True
 
     def _start_over(self, data: dict[str, Any]) -> None:
         """Insert a new session that holds the data."""
@@ -282,13 +325,15 @@ class TrackedStore(RowStore):
     def _end(self, key: SplitKey, reason: SessionEndReason, actor: Any = None) -> int:
         """Delete the row of the key; return 0 if there is none, or none of this key.
 
-        Where the row was loaded with a user, it is this user's session that ends, whatever its
-        secret by now: a logout in one tab is not undone by signing in again in another.
+        Where somebody signs out whose row was loaded, it is this user's session that ends,
+        whatever its secret by now: a logout in one tab is not undone by signing in again in
+        another. (Else by the secret: Django flushes too when the password was changed meanwhile,
+        and the session in which that was done goes on under another key.)
         """
         rows, row = self._rows().filter(public_id=key.public_id), self._row
         if row is None or row.public_id != key.public_id:
             rows = rows.filter(secret_hash=key.secret_hash)
-        elif row.user_id is None:
+        elif row.user_id is None or reason != SessionEndReason.LOGOUT:
             rows = rows.filter(secret_hash=bytes(row.secret_hash))
         else:
             rows = rows.filter(user=row.user_id)

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.sessions.backends.base import UpdateError
 from pytest_django.fixtures import DjangoAssertNumQueries
 
+from django_sessionkit.events import SessionEndReason
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
 from tests.cases import for_each
@@ -177,6 +178,11 @@ def test_a_retired_key_of_the_user_does_not_save_but_signs_out(faces: Faces) -> 
     with pytest.raises(UpdateError):
         session.save()
     assert faces.read(right.session_key) == {"_auth_user_id": "1"}
+    session.flush()
+    assert not session.is_flushed
+    assert faces.read(right.session_key) == {"_auth_user_id": "1"}
+    session = faces.open(old_key)
+    session.store.flush_reason = SessionEndReason.LOGOUT
     session.flush()
     assert session.is_flushed
     assert not Session.objects.exists()

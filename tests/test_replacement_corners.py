@@ -21,9 +21,9 @@ from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser
-from tests.engines import Engine, is_token, keeps_rows_of_visitors, keys_stay, with_engines
+from tests.engines import Engine, keeps_rows_of_visitors, with_engines
 from tests.interleaving import elsewhere, replaced_earlier
-from tests.test_key_replacement import Jar, djangos_engine, visitor
+from tests.test_key_replacement import Jar, visitor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -61,7 +61,7 @@ def minute_later() -> None:
     replaced_earlier(timedelta(seconds=61))
 
 
-# 1. A request beside a change of the password ends the session that goes on.
+# A request beside a change of the password ends the session that goes on.
 
 
 @with_every_engine
@@ -102,41 +102,7 @@ def test_an_older_cookie_after_a_password_change_does_not_end_the_session(
     assert jar.user() == "alice"
 
 
-# 2. In-flight saves of cookie engines.
-
-
-@with_engines(is_token, with_all=True)
-@pytest.mark.parametrize("act", ["change", "again"])
-def test_a_save_in_flight_does_not_put_a_replaced_key_back(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, act: str
-) -> None:
-    monkeypatch.setitem(views.acts, "change", change_password)
-    monkeypatch.setitem(views.acts, "again", lambda request: sign_in(request, "alice"))
-    jar = Jar(is_async=False)
-    jar.get("/login/alice/")
-    minute_later()
-    renewed: list[Browser] = []
-    late = jar.send("/set/cart/x/", meanwhile=lambda: renewed.append(jar.send(f"/do/{act}/")))
-    jar.receive(*renewed, late)
-    jar.session_key = engine.aged(jar.session_key or "")  # a lease later
-    assert jar.user() == "alice"
-
-
-# 3. An answer that repeats the cookie.
-
-
-@with_engines(keeps_rows_of_visitors)
-def test_an_answer_that_is_late_does_not_put_the_visitors_key_back(
-    engine: Engine, is_async: bool
-) -> None:
-    jar = visitor(is_async)
-    late = jar.send("/set/late/x/")
-    sign = jar.send("/login/alice/")
-    jar.receive(sign, late)
-    assert jar.user() == "alice"
-
-
-# 4. Two replacements.
+# Two replacements.
 
 
 @with_engines(keeps_rows_of_visitors)
@@ -156,21 +122,7 @@ def test_a_visitors_request_in_flight_over_a_login_and_a_new_key_leaves_the_cook
     assert jar.user() == "alice"
 
 
-@with_engines(keys_stay)
-def test_a_key_of_a_minute_ago_signs_out_though_it_was_replaced_twice(
-    engine: Engine, is_async: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(views.acts, "cycle", lambda request: request.session.cycle_key())
-    jar = Jar(is_async=is_async)
-    jar.get("/login/alice/")
-    late = Jar(is_async=is_async, session_key=jar.session_key)
-    jar.get("/do/cycle/")
-    jar.get("/do/cycle/")
-    late.get("/logout/")
-    assert jar.user() == ""
-
-
-# 5. Clocks.
+# Clocks.
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
@@ -188,69 +140,7 @@ def test_a_key_is_new_for_a_minute_in_any_time_zone(engine: Engine, zone: str) -
         assert changed == [True, True, False]
 
 
-# 6. A double click on a form that signs in again.
-
-
-@with_engines(keys_stay)
-def test_a_double_click_that_signs_in_again_leaves_signed_in(
-    engine: Engine, is_async: bool
-) -> None:
-    jar = Jar(is_async=is_async)
-    jar.get("/login/alice/")
-    minute_later()
-    jar.send("/login/alice/")  # browsers drop the answer of the first click
-    jar.receive(jar.send("/login/alice/"))
-    assert jar.user() == "alice"
-
-
-def test_a_double_click_that_signs_in_again_leaves_signed_in_with_django(is_async: bool) -> None:
-    with djangos_engine():
-        jar = Jar(is_async=is_async)
-        jar.get("/login/alice/")
-        jar.send("/login/alice/")
-        jar.receive(jar.send("/login/alice/"))
-        assert jar.user() == "alice"
-
-
-# 7. What a transaction took back is saved again.
-
-
-@with_every_engine
-@pytest.mark.parametrize("first", ["nobody", "visitor", "alice", "bob"])
-def test_a_login_that_was_saved_in_a_transaction_that_is_taken_back_is_saved_again(
-    engine: Engine, first: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def act(request: HttpRequest) -> None:
-        with transaction.atomic():
-            sign_in(request, "alice")
-            request.session.save()
-            transaction.set_rollback(True)
-
-    monkeypatch.setitem(views.acts, "act", act)
-    jar = Jar(is_async=False)
-    if first == "visitor":
-        jar.get("/set/cart/tea/")
-    elif first != "nobody":
-        jar.get(f"/login/{first}/")
-        minute_later()
-    jar.get("/do/act/")
-    assert jar.user() == "alice"
-
-
-@with_every_engine
-def test_a_session_made_in_a_transaction_that_is_taken_back_is_saved_again(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def act(request: HttpRequest) -> None:
-        with transaction.atomic():
-            request.session.create()
-            transaction.set_rollback(True)
-        request.session["cart"] = "tea"
-
-    monkeypatch.setitem(views.acts, "act", act)
-    jar = Jar(is_async=False)
-    jar.get("/do/act/")
-    assert jar.get("/read/").json() == {"cart": "tea"}
+# What a transaction took back is saved again.
 
 
 @with_engines(lambda engine: engine.key_is_token)
@@ -279,7 +169,7 @@ def test_what_was_taken_back_is_forgotten_by_a_flush(
     assert jar.user() == ("bob" if then == "bob" else "")
 
 
-# 8. Odd orders.
+# Odd orders.
 
 
 @with_every_engine
@@ -318,29 +208,6 @@ def test_a_flush_that_comes_first_knows_a_retired_key(
 
 
 @with_every_engine
-@pytest.mark.parametrize("rival", ["alice", "bob"])
-def test_the_key_that_a_view_reads_after_its_login_is_that_of_the_cookie(
-    engine: Engine, rival: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """allauth's list of sessions, carts and others write it down."""
-    if engine.key_is_token:
-        return
-    keys: list[str | None] = []
-
-    def act(request: HttpRequest) -> None:
-        request.session.get("anything")
-        sign_in(request, "alice")
-        keys.append(request.session.session_key)
-        elsewhere(lambda: jar.send(f"/login/{rival}/"))
-
-    monkeypatch.setitem(views.acts, "act", act)
-    jar = visitor(False)
-    jar.receive(jar.send("/do/act/"))
-    assert jar.user() == "alice"
-    assert keys == [jar.session_key]
-
-
-@with_every_engine
 def test_a_view_that_saves_its_login_by_itself_does_not_fail_beside_another(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,7 +225,7 @@ def test_a_view_that_saves_its_login_by_itself_does_not_fail_beside_another(
     assert jar.send("/do/act/").response.status_code == 200
 
 
-# 9. Snapshots.
+# Snapshots.
 
 
 @with_engines(keeps_rows_of_visitors)
@@ -390,7 +257,7 @@ def test_a_retired_key_is_known_within_the_snapshot_of_a_transaction(
     assert jar.user() == "alice"
 
 
-# 10. The audit log.
+# The audit log.
 
 
 @pytest.fixture
@@ -446,7 +313,7 @@ def test_a_login_over_another_users_session_supersedes_it(
     assert f"user_id={bob.pk}" in lines[1]
 
 
-# 11. More odd orders.
+# More odd orders.
 
 
 @with_every_engine
@@ -487,19 +354,6 @@ def test_signing_in_again_after_a_save_and_a_revocation_does_not_fail(
     jar.get("/whoami/")
     assert jar.get("/do/act/").status_code == 200
     assert jar.user() == "alice"
-
-
-@with_engines(keeps_rows_of_visitors)
-def test_a_late_key_that_is_sent_again_and_again_is_one_line(
-    engine: Engine, lines: list[str]
-) -> None:
-    jar = visitor(False)
-    jar.send("/login/alice/")
-    replaced_earlier(timedelta(seconds=6))
-    lines.clear()
-    for _ in range(5):
-        jar.get("/read/")
-    assert len(lines) == 1
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])

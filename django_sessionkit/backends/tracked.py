@@ -260,6 +260,8 @@ class TrackedStore(RowStore):
         replaced = self._replaced
         if replaced is None or not (replaced.is_retired and replaced.was_users):
             return False
+        if not self._has_authenticated:
+            return False
         owner = self._owner(self._get_session(), self.model)
         return owner is not None and owner == replaced.user_id
 

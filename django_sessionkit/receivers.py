@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.sessions.backends.base import UpdateError
 from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
@@ -19,7 +21,8 @@ from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.current import current_request
 from django_sessionkit.events import SessionEndReason
-from django_sessionkit.recall import gathered
+from django_sessionkit.exceptions import CacheUnreachable
+from django_sessionkit.recall import after_commit, gathered
 
 
 def connect() -> None:
@@ -83,15 +86,14 @@ def on_user_saved(
     if created or raw:
         return
     fields = kwargs.get("update_fields")
+    revoke: Callable[[Any], object]
     if (fields is None or "is_active" in fields) and _is_deactivated(instance):
         revoke = partial(registry.revoke_user, reason=SessionEndReason.USER_DEACTIVATED)
     # What set_password() leaves until save() is done; a mere upgrade of the hash leaves None.
     elif (fields is None or "password" in fields) and getattr(instance, "_password", None):
         revoke = partial(registry.revoke_user, reason=SessionEndReason.PASSWORD_CHANGED)
         if (kept := _public_id_of_own_request(instance)) is not None:
-            revoke = partial(
-                registry.revoke_others, keep=kept, reason=SessionEndReason.PASSWORD_CHANGED
-            )
+            revoke = partial(_revoke_others_and_renew_key, keep=kept)
     else:
         return
     _with_the_change(partial(revoke, instance.pk), using)
@@ -125,6 +127,27 @@ def _public_id_of_own_request(user: Any) -> Any:
     if not isinstance(session, BaseSessionStore):
         return None
     return session.public_id if session.is_owned_by(user) else None
+
+
+def _revoke_others_and_renew_key(user_id: Any, *, keep: Any) -> None:
+    """Revoke the user's other sessions, and write another key of this request's session at once.
+
+    The row holds the hash of the password before until the response. Django's ``get_user()``
+    flushes a session with such a hash, so a request beside this one would end it.
+    """
+    registry.revoke_others(user_id, keep=keep, reason=SessionEndReason.PASSWORD_CHANGED)
+    session: Any = getattr(current_request.get(), "session", None)
+    if session.saves_roll_back:
+        _renew_key(session)
+    else:
+        after_commit(partial(_renew_key, session), registry.sessions().db)
+
+
+def _renew_key(session: BaseSessionStore) -> None:
+    if not session.has_new_key:
+        session.cycle_key()
+    with suppress(UpdateError, CacheUnreachable):  # the save at the response meets it again
+        session.save()
 
 
 def _is_deactivated(user: Any) -> bool:

@@ -7,17 +7,20 @@ an answer changes it when it arrives, if it does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.contrib.auth import get_user, update_session_auth_hash
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
+from django.db import transaction
 from django.http import HttpRequest
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
@@ -39,6 +42,8 @@ pytestmark = [
 ]
 
 DJANGOS = "django.contrib.sessions.backends.cache"
+
+Acts = Sequence[Callable[[str | None], object]]
 
 urlpatterns = [
     path("", include("tests.urls")),
@@ -445,3 +450,81 @@ def test_a_save_does_not_repeat_a_cookie_that_ends_with_the_browser(
     monkeypatch.setitem(views.acts, "shorter", lambda request: request.session.set_expiry(0))
     shorter = jar.send("/do/shorter/")
     assert shorter.response.cookies[settings.SESSION_COOKIE_NAME]["max-age"] == ""
+
+
+# 9. A change of the password, during which the row has another password's hash.
+
+
+def change_password(
+    jar: Jar, monkeypatch: pytest.MonkeyPatch, *, before: Acts = (), after: Acts = ()
+) -> None:
+    """Let alice change her password, and do the acts before and after the key is cycled."""
+
+    def change(request: HttpRequest) -> None:
+        user: Any = request.user
+        old_key = request.session.session_key
+        user.set_password("another")
+        user.save()
+        for act in before:
+            act(old_key)
+        update_session_auth_hash(request, user)
+        for act in after:
+            act(old_key)
+
+    jar.get("/login/alice/")
+    monkeypatch.setitem(views.acts, "change", change)
+    jar.receive(jar.send("/do/change/"))
+
+
+@both_ways
+def test_a_request_beside_a_change_of_the_password_does_not_sign_the_browser_out(
+    is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jar = Jar(is_async=is_async)
+    poll = [lambda _: jar.send("/whoami/")]
+    change_password(jar, monkeypatch, before=poll)
+    assert jar.user() == "alice"
+    change_password(jar, monkeypatch, after=poll)
+    assert jar.user() == "alice"
+    with djangos_engine():
+        jar.session_key = None
+        change_password(jar, monkeypatch, before=poll, after=poll)
+        assert jar.user() == "alice"
+
+
+def test_a_store_of_the_key_of_before_does_not_end_the_session_whose_password_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """allauth's tokens open one, to see whether they are good still."""
+
+    def look(old_key: str | None) -> None:
+        other = HttpRequest()
+        other.session = import_module(settings.SESSION_ENGINE).SessionStore(old_key)
+        assert not get_user(other).is_authenticated
+
+    jar = Jar(is_async=False)
+    change_password(jar, monkeypatch, after=[look])
+    assert jar.user() == "alice"
+    with djangos_engine():
+        jar.session_key = None
+        change_password(jar, monkeypatch, after=[look])
+        assert jar.user() == "alice"
+
+
+@both_ways
+def test_a_change_of_the_password_that_is_rolled_back_leaves_the_browser_signed_in(
+    is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(request: HttpRequest) -> None:
+        user: Any = request.user
+        with suppress(ZeroDivisionError), transaction.atomic():
+            user.set_password("another")
+            user.save()
+            raise ZeroDivisionError
+
+    jar = Jar(is_async=is_async)
+    jar.get("/login/alice/")
+    monkeypatch.setitem(views.acts, "change", change)
+    jar.receive(jar.send("/do/change/"))
+    assert jar.user() == "alice"
+    assert jar.sessions() == 1

@@ -77,6 +77,8 @@ class BaseSessionStore(SessionBase):
     has_new_cookie = False
     #: Somebody will ask for the user: it may come with the row.
     wants_user = False
+    #: A transaction that rolls back takes along what ``save()`` has written in it.
+    saves_roll_back = True
     #: What holds the data did not answer, so that it is not known whose session this is.
     is_unavailable = False
 

@@ -41,6 +41,7 @@ HURRIED_TRIES = 5
 class SessionStore(DataStore, ApartStore):
     """A session whose data lie in the cache."""
 
+    saves_roll_back = False
     # The visitor's session that cycle_key() goes on from, until the save retires it.
     _superseded: AbstractSession | None = None
 

@@ -21,7 +21,7 @@ from tests import admin_pages as pages
 from tests.admin_pages import LIST
 from tests.cases import looped
 
-pytestmark = [pytest.mark.django_db, pytest.mark.varies]
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 #: Of what is made below: the filters and the searches, and the order that they come in.
 QUERIES = {
@@ -140,6 +140,7 @@ def test_no_page_counts_or_skips(guard: Client, query: str) -> None:
     assert not [sql for sql in about if "COUNT(" in sql or "OFFSET" in sql.replace(offset, "")]
 
 
+@pytest.mark.varies
 def test_a_page_goes_on_where_a_session_has_ended_meanwhile(guard: Client) -> None:
     for query in ("", "state=active"):
         Session.objects.exclude(pk=pages.row(guard).pk).delete()
@@ -152,6 +153,7 @@ def test_a_page_goes_on_where_a_session_has_ended_meanwhile(guard: Client) -> No
         assert pages.listed(guard.get(LIST + older)) == ids[4:7]
 
 
+@pytest.mark.varies
 def test_the_newest_page_is_full_where_one_comes_back_to_it(guard: Client) -> None:
     pages.make_rows(9)
     second = guard.get(LIST + (link(guard.get(LIST), "Older") or ""))
@@ -165,6 +167,7 @@ def test_the_newest_page_is_full_where_one_comes_back_to_it(guard: Client) -> No
     assert link(first, "Newer") is None
 
 
+@pytest.mark.varies
 @pytest.mark.usefixtures("sessions")
 @looped("name", ["older", "newer"])
 @looped("place", ["", "x", "-1", "1-", "²", "1-2-3", "9" * 19 + "9", "9" * 4000, "\0", "1 OR 1=1"])
@@ -184,6 +187,7 @@ def test_a_place_far_away_is_no_error(guard: Client, place: str) -> None:
         assert guard.get(LIST, by_end).status_code in (200, 302)
 
 
+@pytest.mark.varies
 def test_a_place_is_read_as_it_is_written() -> None:
     now = timezone.now()
     for place, is_by_end in ((Place(5), False), (Place(5, now), True)):
@@ -192,6 +196,7 @@ def test_a_place_is_read_as_it_is_written() -> None:
             Place.parse(str(place), is_by_end=not is_by_end)
 
 
+@pytest.mark.varies
 def test_another_filter_begins_anew(guard: Client) -> None:
     pages.make_rows(9)
     second = guard.get(LIST + (link(guard.get(LIST), "Older") or ""))
@@ -214,6 +219,7 @@ def test_a_page_may_hold_none_of_those_it_looked_at(
     assert [pk for page in walk(guard, "?owner=users") for pk in page][-1] == alices[0].pk
 
 
+@pytest.mark.varies
 def test_one_action_takes_every_session_that_matches_where_there_are_more_pages(
     guard: Client,
 ) -> None:
@@ -244,6 +250,7 @@ def test_the_order_of_users_is_none_of_sessions(
     assert not [sql for sql in of_sessions if "auth_user" in sql]
 
 
+@pytest.mark.varies
 def test_a_search_of_the_projects_own_may_find_a_session_twice(
     guard: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

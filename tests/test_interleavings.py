@@ -325,6 +325,7 @@ def room_for_50_connections(
         yield
 
 
+@pytest.mark.slow
 @with_keys_that_stay
 @pytest.mark.usefixtures("room_for_50_connections")
 @pytest.mark.django_db(transaction=True)

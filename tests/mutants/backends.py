@@ -10,7 +10,7 @@ MUTANTS = (
         file="backends/rows.py",
         old='return {"id": row.pk, "secret_hash": row.secret_hash}',
         new='return {"id": row.pk}',
-        tests=("tests/test_fixation.py",),
+        tests=("tests/test_key_replacement.py",),
     ),
     Mutant(
         name="each of several requests side by side writes the renewal of the lease",

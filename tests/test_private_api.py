@@ -7,6 +7,7 @@ that is imported from modules that no documentation names; tests look for both.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import django
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib import admin
@@ -727,6 +729,75 @@ UNDOCUMENTED = (
     "joserfc.registry",
     "redis.cluster",
 )
+
+
+#: What our authentication middleware does as Django's, in code of its own: the SHA-256 of Django's
+#: source, and the versions that have it.
+COPIED = {
+    "django.contrib.auth.get_user": {
+        "08a852f701f765bc91f251764cc682d2d3f59d5d0fdfa2e1fc6fb9bba45ba960": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth.aget_user": {
+        "6b2bd3fd181d071a5ac16ac2fc762e4d93cf3bf9e1cd2d166d65b323275f9219": "5.2",
+        "e7805250c1f070c7501b9d05ec546c3a3f9a103502097a5d2c048c77d7d1d2c2": "6.0 6.1",
+    },
+    "django.contrib.auth._get_user_session_key": {
+        "2464912aca557b096c0149e48dfc285513db3521e2f864016dfc67cf1d87f646": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth._aget_user_session_key": {
+        "f609a3c4fb849dc3450c2dbc294e3aa98ed05129add993c999e0108689e53606": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth.backends.ModelBackend.get_user": {
+        "ab2f0fe76793811045cc08f3bed420b14226abf77356fe328f9c544d173f11b7": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth.backends.ModelBackend.aget_user": {
+        "4117914607303ccd85f7083c3d76590227d9fbb9127ff4b91c17c88cd2adf846": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth.middleware.get_user": {
+        "f663ed77b28cc515d188367271e1b973b34577eacbd7b5f64b1d0b52083b2671": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth.middleware.auser": {
+        "0c7597c36c9f1003822145d00688f891157e34fd0c6f5ac247e96466e52d26d6": "5.2 6.0 6.1",
+    },
+    "django.contrib.auth.middleware.AuthenticationMiddleware.process_request": {
+        "6dd39b90ad6373e2c7d5b0ceda543c912360da9e1daf5766c3ca9b090e8675e6": "5.2 6.0 6.1",
+    },
+}
+
+
+def faults_of_copies() -> list[str]:
+    """Return what of Django's our own was not compared with, and what to do about that."""
+    version, faults = ".".join(map(str, django.VERSION[:2])), []
+    for path, known in COPIED.items():
+        digest = hashlib.sha256(inspect.getsource(_found(path)).encode()).hexdigest()
+        if version not in known.get(digest, "").split():
+            before = known.get(digest, "another one")
+            faults.append(
+                f"{path}() of Django {django.__version__} (before: {before}) was not compared "
+                "with get_user(), aget_user() and AuthenticationMiddleware in "
+                "django_sessionkit/authentication.py and find() in django_sessionkit/users.py. "
+                "Compare each check of the session, its hash, the fallbacks and the backend; "
+                f"then enter {digest} for {version} in COPIED."
+            )
+    return faults
+
+
+def test_our_get_user_was_compared_with_that_of_this_django() -> None:
+    assert not faults_of_copies(), "\n".join(faults_of_copies())
+
+
+def test_a_django_that_ours_was_not_compared_with_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_user(request: Any) -> None:
+        return None
+
+    monkeypatch.setattr("django.contrib.auth.get_user", get_user)
+    (fault,) = faults_of_copies()
+    assert fault.startswith("django.contrib.auth.get_user() of Django ")
+    assert "(before: another one)" in fault
+    monkeypatch.undo()
+    # A new version that has the same source is looked at as well, for what is around that.
+    monkeypatch.setattr(django, "VERSION", (99, 0, 0, "final", 0))
+    assert len(faults_of_copies()) == len(COPIED)
 
 
 def test_what_others_do_not_promise_is_as_we_take_it_to_be() -> None:

@@ -36,6 +36,8 @@ class RowStore(BaseSessionStore):
     _row_key: str | None = None
     # The key was handed out by cycle_key() and waits for the save to insert its row.
     _is_deferred = False
+    # The hash of the secret that this store has given the row.
+    _made_hash: bytes | None = None
     # The key that was presented is one that the row had before.
     _replaced: ReplacedKey | None = None
 
@@ -233,8 +235,11 @@ class RowStore(BaseSessionStore):
         key = SplitKey.parse(self._session_key)
         if key is None or key.proves(base.secret_hash):
             return
-        obj.secret_hash, obj.previous_mark = key.secret_hash, bytes(base.secret_hash)[:MARK_BYTES]
-        obj.previous_was_users = base.user_id is not None and base.user_id == obj.user_id
+        if bytes(base.secret_hash) != self._made_hash:
+            # Else no response has carried the key before: browsers hold the one before that.
+            obj.previous_mark = bytes(base.secret_hash)[:MARK_BYTES]
+            obj.previous_was_users = base.user_id is not None and base.user_id == obj.user_id
+        obj.secret_hash = self._made_hash = key.secret_hash
         obj.replaced_at = time.time_ns() // 1000  # the database writes its own
 
     def _find(self, key: SplitKey) -> AbstractSession | None:

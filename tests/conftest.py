@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +16,17 @@ _SERVERS = {
     "SESSIONKIT_TEST_MYSQL": "nothing was tested on MariaDB or MySQL",
     "SESSIONKIT_TEST_REDIS": "the tests marked redis were skipped",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis take its time, for a busy machine is no failure; less of it in a quick run."""
+    if config.option.ds:
+        return  # the cases of other sites do without, and it takes a second to load
+    import hypothesis  # noqa: PLC0415
+
+    count = 20 if "not slow" in config.option.markexpr else 100
+    hypothesis.settings.register_profile("tests", deadline=None, max_examples=count)
+    hypothesis.settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -57,15 +67,6 @@ def tables_are_emptied_by_delete() -> Iterator[None]:
     """Spare the tests in real transactions a ``flush`` each."""
     with emptied_by_delete():
         yield
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let Hypothesis take its time, for a busy machine is no failure; less of it in a quick run."""
-    if hypothesis := sys.modules.get("hypothesis"):  # some sites of the tests do without
-        is_quick = "not slow" in session.config.option.markexpr
-        count = 20 if is_quick else hypothesis.settings.default.max_examples
-        hypothesis.settings.register_profile("tests", deadline=None, max_examples=count)
-        hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(params=params(refuses_at_once))

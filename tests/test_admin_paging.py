@@ -39,8 +39,16 @@ QUERIES = {
     "q=203.0.113.7&state=expired&owner=users": "-id",
     "q=guard&owner=me": "-id",
 }
+#: One of each order, and one with two filters, for a quick run.
+FEW = ["", "state=active", "state=active&owner=users"]
 #: Of which a page may look at more sessions than it shows.
 FAR = [query for query in QUERIES if "owner=users" in query or "owner=visitors" in query]
+
+
+each_query = pytest.mark.parametrize(
+    "query",
+    [pytest.param(query, marks=[] if query in FEW else [pytest.mark.slow]) for query in QUERIES],
+)
 
 
 @pytest.fixture
@@ -99,7 +107,10 @@ def expected(client: Client, query: str) -> list[int]:
 @pytest.mark.parametrize(
     ("query", "reach"),
     [
-        *((query, paging.REACH) for query in QUERIES),
+        *(
+            pytest.param(query, paging.REACH, marks=[] if query in FEW else [pytest.mark.slow])
+            for query in QUERIES
+        ),
         *(pytest.param(query, reach, marks=pytest.mark.slow) for query in FAR for reach in (5, 1)),
     ],
 )
@@ -130,7 +141,7 @@ def test_older_and_newer_pages_show_each_session_once(
 
 
 @pytest.mark.usefixtures("sessions")
-@pytest.mark.parametrize("query", QUERIES)
+@each_query
 def test_no_page_counts_or_skips(guard: Client, query: str) -> None:
     with CaptureQueriesContext(connection) as queries:
         walk(guard, f"?{query}")
@@ -238,7 +249,7 @@ def test_one_action_takes_every_session_that_matches_where_there_are_more_pages(
 
 
 @pytest.mark.usefixtures("sessions")
-@pytest.mark.parametrize("query", QUERIES)
+@each_query
 def test_the_order_of_users_is_none_of_sessions(
     guard: Client, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def test_the_next_request_of_a_session_that_ended_is_anonymous(
     assert people.names() == names
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("act", "names"), BY_PROGRAM.values(), ids=BY_PROGRAM)
 def test_what_is_rolled_back_has_ended_nothing(engine: Engine, act: Act, names: list[str]) -> None:

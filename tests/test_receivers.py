@@ -250,6 +250,7 @@ def test_a_view_that_sets_somebody_elses_password_ends_all_their_sessions(
     assert hers.get("/whoami/").text == ""
 
 
+@pytest.mark.slow
 def test_a_hash_upgraded_at_login_ends_no_other_session() -> None:
     other = with_password()
     upgraded = [

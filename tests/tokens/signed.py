@@ -69,6 +69,13 @@ def signing_key(algorithm: str, number: int = 0) -> PrivateKey | bytes:
 
 def signer(algorithm: str, *numbers: int, **options: Any) -> Signer:
     """Return a signer with these keys."""
+    if options:
+        return _signer.__wrapped__(algorithm, numbers, **options)
+    return _signer(algorithm, numbers)
+
+
+@functools.cache  # reading an RSA key takes long
+def _signer(algorithm: str, numbers: tuple[int, ...], **options: Any) -> Signer:
     keys = [key(algorithm, number) for number in numbers or (0,)]
     return Signer(algorithm, keys, **{"audience": AUDIENCE, **options})
 

@@ -135,6 +135,9 @@ def run_tests(only: str | None, arguments: list[str], *, quick: bool, coverage: 
         arguments = ["-m", "not slow and not redis", *arguments]
         for name in [each for each in environment if each.startswith("SESSIONKIT_TEST_")]:
             del environment[name]
+    cores = os.cpu_count() or 1
+    # Many tests wait more than they work; those of a quick run do not.
+    arguments = [f"--numprocesses={cores if quick else min(2 * cores, 8)}", *arguments]
     if "mysql" in databases and not environment.get(VARIABLES["mysql"]):
         databases.remove("mysql")
         results["mysql"] = f"not tested: no server named ({VARIABLES['mysql']})"
@@ -194,10 +197,7 @@ def run_pytest(
     with tempfile.TemporaryDirectory(prefix="sessionkit-") as directory:
         report = Path(directory, "report.xml")
         command = [PYTHON, "-m", *(["coverage", "run", "-m"] if coverage else []), "pytest"]
-        # Many tests wait more than they work.
-        workers = min(2 * (os.cpu_count() or 1), 8)
-        command += [f"--numprocesses={workers}", "--dist=worksteal"]
-        command += [f"--junitxml={report}", *arguments]
+        command += ["--dist=worksteal", f"--junitxml={report}", *arguments]
         code = subprocess.call(command, cwd=ROOT, env={**environment, "TEST_DB": database})
         if not report.exists():
             return code, f"no result (pytest's exit code {code})"

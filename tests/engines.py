@@ -57,6 +57,7 @@ class Engine:
     ``longest_value``: how many characters a value may have at least.
     ``queries``: what each act costs, where it is not what it costs with rows alone.
     ``conforms_alone``: another engine stands for it beyond the conformance suite.
+    ``is_quick``: a quick run is of it too; else others do in it what this one would.
     ``varies``: tests marked so are of it too, on each Python and Django.
     """
 
@@ -72,6 +73,7 @@ class Engine:
     longest_value: int = 200_000
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
     conforms_alone: bool = False
+    is_quick: bool = True
     varies: bool = False
 
     def __str__(self) -> str:
@@ -204,7 +206,13 @@ ENCRYPTED = "django_sessionkit.backends.encrypted_cookies"
 
 ENGINES = (
     Engine("db", "django_sessionkit.backends.db", varies=True),
-    Engine("db-orm", "django_sessionkit.backends.db", prepares=False, conforms_alone=True),
+    Engine(
+        "db-orm",
+        "django_sessionkit.backends.db",
+        prepares=False,
+        conforms_alone=True,
+        is_quick=False,
+    ),
     Engine("cached_db-redis", CACHED_DB, cache_alias="redis", queries=COPY_QUERIES, varies=True),
     Engine("cached_db-locmem", CACHED_DB, cache_alias="default", queries=COPY_QUERIES),
     Engine("cache-redis", cache_alias="redis", **CACHE),
@@ -212,7 +220,7 @@ ENGINES = (
     Engine("signed_cookies", SIGNED, **COOKIE, varies=True),
     Engine("signed_cookies-lease0", SIGNED, **ASKING),
     Engine("encrypted_cookies", ENCRYPTED, **COOKIE, conforms_alone=True),
-    Engine("encrypted_cookies-lease0", ENCRYPTED, **ASKING, conforms_alone=True),
+    Engine("encrypted_cookies-lease0", ENCRYPTED, **ASKING, conforms_alone=True, is_quick=False),
 )
 
 
@@ -263,6 +271,7 @@ def params(chosen: Chosen, *, with_all: bool = False) -> list[Any]:
             id=engine.name,
             marks=[
                 *([pytest.mark.django_db(transaction=True)] if engine.has_lease else []),
+                *([] if engine.is_quick else [pytest.mark.slow]),
                 *([pytest.mark.redis] if engine.cache_alias == "redis" else []),
             ],
         )

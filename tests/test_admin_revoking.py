@@ -106,6 +106,7 @@ def test_a_session_whose_user_is_missing_is_revoked_by_each_way(guard: Client) -
     assert not any(map(is_alive, rows))
 
 
+@pytest.mark.slow
 def test_a_choice_across_pages_revokes_what_was_counted(guard: Client) -> None:
     rows = pages.make_rows(1200)
     first_page = rows[-100:]

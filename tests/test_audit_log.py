@@ -610,6 +610,7 @@ for path in ("/login/alice/", "/read/", "/logout/"):
 """
 
 
+@pytest.mark.slow
 def test_the_settings_on_the_page_write_the_log(tmp_path: Path) -> None:
     page = (ROOT / "docs/reference.md").read_text("utf-8")
     ((snippet, shown),) = re.findall(

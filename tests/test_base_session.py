@@ -126,6 +126,7 @@ def test_addresses_of_both_kinds_fit(address: str | None) -> None:
     assert session.user_agent == "x" * 512
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_megabytes_of_data_fit() -> None:
     store = SessionStore()

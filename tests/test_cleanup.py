@@ -192,6 +192,7 @@ def test_more_rows_than_a_batch_may_have_can_end_at_the_same_time(active_share: 
     assert len(deletes(context)) <= 26 * (1 + active_share)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @both_walks
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
@@ -207,6 +208,7 @@ def test_no_statement_removes_more_rows_than_a_batch_may_have(
     assert sum(count > 0 for count in counts) == report.batches
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_table_of_many_rows_takes_few_statements() -> None:
     make(3000, expire_date=seconds_ago)
@@ -216,6 +218,7 @@ def test_a_table_of_many_rows_takes_few_statements() -> None:
     assert 3 <= len(deletes(context)) <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_slow_statements_shrink_the_batches_and_fast_ones_let_them_grow(
     monkeypatch: pytest.MonkeyPatch,

@@ -27,6 +27,7 @@ NOT_ON_SQLITE = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @with_keys_that_stay
 @both_ways
 def test_of_two_overlapping_requests_with_different_keys_both_survive_each_time(

@@ -117,6 +117,7 @@ def add_log_records(everything: Everything, caplog: pytest.LogCaptureFixture) ->
             everything.add("".join(traceback.format_exception(*record.exc_info)))
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_no_cookie_that_was_handed_out_is_in_the_tables_logs_signals_or_pages(
     everything: Everything, engine: Engine, caplog: pytest.LogCaptureFixture

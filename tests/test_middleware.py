@@ -239,6 +239,7 @@ cookies = (
 )
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("always", [False, True], ids=["", "every request saved"])
 @hypothesis_settings(

@@ -822,6 +822,7 @@ def test_a_change_is_told_with_what_to_look_at(monkeypatch: pytest.MonkeyPatch) 
     assert "returning=False" in told[0]
 
 
+@pytest.mark.slow
 def test_the_table_has_every_private_name_that_we_use() -> None:
     table = {use for one in TABLE for use in one.uses}
     used = foreign_names.private_names() | foreign_names.overridden_names()

@@ -274,6 +274,7 @@ def test_a_user_without_sessions_has_none_to_end(alice: User, is_async: bool) ->
     assert Session.objects.count() == 1
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1001])
 def test_everyones_sessions_end_visitors_too(alice: User, is_async: bool, count: int) -> None:

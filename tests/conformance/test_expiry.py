@@ -145,6 +145,7 @@ def test_a_session_ends_when_its_time_is_over(faces: Faces) -> None:
     assert faces.read(session.session_key) == {}
 
 
+@pytest.mark.slow
 @in_sync_code
 def test_a_session_that_was_just_read_ends_when_its_time_is_over(faces: Faces) -> None:
     session = faces.open()

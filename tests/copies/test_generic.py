@@ -65,6 +65,7 @@ def test_a_copy_is_added_by_who_read_the_row_and_replaced_by_a_barrier(cache: Lo
     assert (fetched.raw, fetched.ticket) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_barrier_outlives_every_fill_that_began_before_it(cache: LocMemCache) -> None:
     copies = GenericCopies(cache, 1)
     ticket = copies.fetch(PUBLIC_ID).ticket
@@ -78,6 +79,7 @@ def test_a_barrier_outlives_every_fill_that_began_before_it(cache: LocMemCache) 
     assert cache.get(copy_key(PUBLIC_ID)) is None
 
 
+@pytest.mark.slow
 def test_the_life_of_a_copy_counts_from_before_its_row_was_read(cache: LocMemCache) -> None:
     copies = GenericCopies(cache, 2)
     ticket = copies.fetch(PUBLIC_ID).ticket

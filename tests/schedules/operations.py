@@ -267,6 +267,10 @@ class Operations:
         except SessionGone:
             self.promises.check_refusal(key, name)
             return None
+        if store.is_retired:
+            # A login over a key that another request has just replaced: nothing of it is saved.
+            self.promises.check_refusal(key, name)
+            return None
         self._given(saved)
         return name, saved
 

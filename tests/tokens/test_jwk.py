@@ -140,6 +140,7 @@ def test_pem_text_may_be_broken_into_lines_in_other_ways(ends: str) -> None:
         assert Signer("ES256", [given], audience=AUDIENCE).jwks() == signer("ES256").jwks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 @looped("name", OTHERS)
 def test_a_key_of_another_kind_is_refused(algorithm: str, name: str) -> None:

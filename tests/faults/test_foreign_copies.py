@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 from django.test import override_settings
 
+from django_sessionkit.backends.replaced import KEPT_FOR
 from tests.browsers import both_ways
 from tests.faults.damages import DAMAGES
 from tests.faults.sites import signed_in, site
+from tests.interleaving import replaced_earlier
 from tests.redis_caches import single_cache
 from tests.redis_servers import RedisServer
 
@@ -112,6 +114,7 @@ def test_the_copy_of_a_session_before_its_key_was_replaced_is_not_believed(
         browser = signed_in(is_async=is_async)
         key, old_key = only_key(redis_server), browser.session_key
         copy = redis_server.ask("GET", key)
+        replaced_earlier(KEPT_FOR)
         browser.get("/login/alice/")
         new_key = browser.session_key
         assert new_key != old_key

@@ -9,9 +9,11 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from django_sessionkit import registry
+from django_sessionkit.backends.replaced import KEPT_FOR
 from django_sessionkit.models import Session
 from tests.browsers import Browser, both_ways
 from tests.faults.sites import LEASE, each_engine, signed_in, site
+from tests.interleaving import replaced_earlier
 from tests.redis_caches import single_cache
 from tests.redis_servers import RedisServer
 
@@ -48,8 +50,10 @@ def test_a_key_that_was_replaced_since_opens_nothing(
         old_key = browser.session_key
         snapshot = redis_server.snapshot()
         taken = time.monotonic()
+        replaced_earlier(KEPT_FOR)
         browser.get("/login/alice/")
         new_key = browser.session_key
+        assert new_key != old_key
         redis_server.restore(snapshot)
         # What the old copy does not confirm is asked of the row: the new key is good at once.
         assert browser.get("/whoami/").content == b"alice"

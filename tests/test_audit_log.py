@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -622,6 +623,7 @@ def test_the_settings_on_the_page_write_the_log(tmp_path: Path) -> None:
         text=True,
         check=True,
         cwd=ROOT,
+        env={**os.environ, "TEST_DB": "sqlite"},
     )
     (path,) = tmp_path.glob("*.log")
     lines = path.read_text("utf-8").splitlines()

@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         name="signing in again as the same user keeps the key",
         file="receivers.py",
-        old="    if not session.has_new_key:\n",
-        new="    if session.is_empty():\n",
+        old="    if not session.has_new_key:\n        session.renew_key_at_login()",
+        new="    if session.is_empty():\n        session.renew_key_at_login()",
         tests=("tests/test_fixation.py",),
     ),
     Mutant(

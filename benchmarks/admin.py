@@ -259,7 +259,7 @@ def compare_verbs(times: int) -> None:
                     sessions = registry.list_sessions(heavy)
                 asked = Asked()
                 with connection.execute_wrapper(asked), timed() as revoked:
-                    count = registry.revoke_user(heavy)
+                    count = registry.revoke_user(heavy).count
                 if len(sessions) != HEAVY or count != HEAVY or is_alive(engine, keys[0]):
                     raise RuntimeError(f"{len(sessions)} listed, {count} revoked")
                 if number:

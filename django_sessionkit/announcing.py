@@ -1,7 +1,7 @@
-"""The one door through which what happens to sessions is told, once it has been committed.
+"""Announces events to the audit log and the signals, once the transaction has committed.
 
-Behind it are the log and the signals. (The admin's log is written with the revocation itself, in
-one transaction, and made of the same events: see ``admin/log.py``.)
+(The admin's log is written in one transaction with the revocation itself, and made of the same
+events: see ``admin/log.py``.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger("django_sessionkit")
 
 
 def tell(events: Iterable[SessionEvent]) -> None:
-    """Hand what has been committed to each sink; one that fails stops neither others nor us."""
+    """Hand the events to each sink: audit log and signals. A sink that fails is logged."""
     for event in events:
         for sink in (audit.write, _send_signal):
             _try(partial(sink, event), event.public_id)
@@ -63,21 +63,20 @@ def _send_signal(event: SessionEvent) -> None:
         )
 
 
-# What happened
+# Events
 
 
 def announce_start(session: AbstractSession, using: str) -> None:
-    """Tell, after commit, that the row was written."""
+    """Announce, after commit, that the row was inserted."""
     if session_created.has_listeners(type(session)):
         event = SessionEvent.of(SessionEventType.CREATED, vars(session), session=session)
         after_commit(partial(tell, [event]), using)
 
 
 def announce_sign_in(session: AbstractSession, using: str, is_due: Callable[[], bool]) -> None:
-    """Tell, after commit, that a sign-in was saved into the row.
+    """Announce, after commit, that a sign-in was saved into the row, if ``is_due()`` by then.
 
-    Unless ``is_due()`` is False by then: a save that was rolled back is made again, and each is
-    announced.
+    A save that was rolled back is repeated, and the repeated save is announced as well.
     """
     if not audit.wants_sign_ins():
         return
@@ -100,9 +99,10 @@ def announce_ends(
     using: str,
     by_cleanup: bool = False,
 ) -> None:
-    """Tell, after commit, that the rows of ``model`` (or those with these columns) were deleted.
+    """Announce, after commit, that rows of ``model`` were deleted.
 
-    To be called after the recall was scheduled, so that its outcome can be told.
+    ``ended``: the instances, for receivers of the signal, or columns of the rows, for the log.
+    Call ``recall.schedule()`` before: the events tell what came of the recall.
     """
     is_wanted = audit.wants_ends(by_cleanup=by_cleanup) or session_ended.has_listeners(model)
     if not ended or not is_wanted:
@@ -128,28 +128,28 @@ def announce_ends(
 
 
 def late_retired_key(public_id: UUID, user_id: Any, client: Client | None, age: timedelta) -> None:
-    """Tell that a key which the session had until ``age`` ago was presented by ``client``.
+    """Announce that ``client`` presented a key which was replaced ``age`` ago.
 
-    At once: reading it has changed nothing that could be rolled back.
+    At once: reading the session has written nothing that could be rolled back.
     """
     what = SessionEventType.LATE_KEY
     tell([SessionEvent(what, timezone.now(), public_id, user_id, client=client, age=age)])
 
 
 def announce_cleanup(counts: Mapping[SessionEndReason, int], using: str) -> None:
-    """Tell how many rows a clean-up has removed for each reason, in place of each of them."""
+    """Announce how many rows a clean-up has removed for each reason, by one line for all rows."""
     act = partial(_try, partial(audit.write_cleanup, counts), "*")
     if connections[using].in_atomic_block:
         transaction.on_commit(act, using=using)
     else:
-        act()  # Without asking for a connection: it may be what has failed.
+        act()  # Without opening a connection: a failed connection may have stopped the clean-up.
 
 
 # Why a request flushed
 
 
 class _Ends:
-    """Sessions that were deleted: told when that has been committed, and the reason is known."""
+    """Ends of sessions: announced when the deletion has committed and the reason is decided."""
 
     def __init__(self, events: list[SessionEvent], recall: Recall) -> None:
         self._events, self._recall = events, recall
@@ -157,7 +157,7 @@ class _Ends:
 
     @property
     def public_ids(self) -> list[UUID]:
-        """The sessions."""
+        """The public ids of the sessions that ended."""
         return [event.public_id for event in self._events]
 
     def commit(self) -> None:
@@ -166,7 +166,7 @@ class _Ends:
         self._tell()
 
     def decide(self, **changes: Any) -> None:
-        """Note that the events are true with these changes."""
+        """Note the reason (and the actor), as changes of the events."""
         self._events = [dataclasses.replace(event, **changes) for event in self._events]
         self._is_decided = True
         self._tell()
@@ -174,15 +174,15 @@ class _Ends:
     def _tell(self) -> None:
         if self._is_committed and self._is_decided:
             events, self._events = self._events, []
-            at_once = self._recall.at_once
-            tell(dataclasses.replace(event, at_once=at_once) for event in events)
+            in_force = self._recall.in_force
+            tell(dataclasses.replace(event, in_force=in_force) for event in events)
 
 
 def a_login_has_flushed(public_id: UUID, user: Any) -> None:
     """Note that the session was flushed to make room for a sign-in of ``user``.
 
-    Django's ``login()`` flushes another user's session before it says that somebody signs in, so
-    the end of a session that a request flushes waits until then, or until the view is done.
+    Django's ``login()`` flushes another user's session before it sends ``user_logged_in``, so the
+    end of a session that a request flushes is announced after that signal, or else after the view.
     """
     undecided = undecided_ends(current_request.get())
     for ends in [one for one in undecided if one.public_ids == [public_id]]:
@@ -191,18 +191,18 @@ def a_login_has_flushed(public_id: UUID, user: Any) -> None:
 
 
 def undecided_ends(request: HttpRequest | None) -> list[_Ends]:
-    """Return the ends that wait for a reason."""
+    """Return the ends whose reason is not decided yet."""
     waiting = None if request is None else request.__dict__.get(_UNDECIDED)
     return waiting or []
 
 
 def _may_wait(request: HttpRequest) -> bool:
-    """Whether the view still runs: tasks that it has started may outlive it."""
+    """Whether the view still runs. A task that the view has started may outlive the view."""
     return request.__dict__.get(_UNDECIDED, ()) is not None
 
 
 def no_login_follows(request: HttpRequest) -> None:
-    """Note that the view is done: what it flushed, it flushed for no login."""
+    """Note that the view is done: no sign-in will follow the flushes of this request."""
     undecided, request.__dict__[_UNDECIDED] = undecided_ends(request), None
     for ends in undecided:
         ends.decide()

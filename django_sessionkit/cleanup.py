@@ -1,10 +1,11 @@
-"""Removing what has ended, in batches that nobody notices.
+"""The clean-up: removes rows whose sessions are over, in batches that requests do not notice.
 
-Where much has expired, a batch is a range of ids, so that each page is touched once. Elsewhere the
-walk follows the index on ``expire_date``: one SELECT finds the time at which a batch ends, one
-DELETE removes what lies before it. Then rows go whose user is missing, or whose data a cache has
-lost. Memory stays flat, and the number of rows follows the time that the last statement took. Each
-batch commits by itself, so that a clean-up may be interrupted, or run twice at once, at any point.
+Where many rows have expired, a batch is a range of ids, so that each page is touched once.
+Elsewhere the walk follows the index on ``expire_date``: one SELECT finds the time at which a batch
+ends, one DELETE removes the rows that expired earlier. Rows whose user is missing, or whose data a
+cache has lost, are removed last. Memory stays flat, and the size of a batch follows the time that
+the last statement took. Each batch commits by itself, so a clean-up may be interrupted at any
+point, and two may run at the same time.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from django.utils import timezone
 from django_sessionkit import announcing, registry
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.ending import end
+from django_sessionkit.ending import end_by_cleanup
 from django_sessionkit.events import SessionEndReason
 from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.orphans import ROWS_A_QUERY, find_orphans
 
-#: Smaller ones commit more often, which costs; larger ones let a save beside them wait longer.
+#: Rows. Smaller batches commit more often, which costs; larger batches let saves wait longer.
 DEFAULT_BATCH_SIZE = 10_000
 FIRST_BATCH_SIZE = 500
 SMALLEST_BATCH_SIZE = 50
-#: What a statement should take: the size of batches follows, by a factor of 2 at most.
+#: How long a statement should take: batches shrink and grow towards that, by a factor of 2 each.
 STATEMENT_SECONDS = 0.08
 #: How often a batch is tried when the database breaks off the wait for a lock.
 TRIES = 5
 #: A session this young is no orphan: its user may lie in a transaction of another database.
 ORPHAN_AGE = timedelta(hours=1)
-#: So many ids are looked at to guess what share has expired, and from this share on the walk
-#: follows the ids: it then passes rows that stay, too, but reads and writes each page once.
+#: How many ids are probed to estimate the share of expired rows, and the share from which on the
+#: walk follows the ids: such a walk passes active rows too, but touches each page once.
 PROBES, DENSE = 200, 0.25
 
 logger = logging.getLogger("django_sessionkit")
@@ -47,7 +48,7 @@ logger = logging.getLogger("django_sessionkit")
 
 @dataclass
 class CleanupReport:
-    """What a clean-up did: rows by reason, statements that removed some, and seconds."""
+    """What a clean-up did: rows removed by reason, statements that removed rows, and seconds."""
 
     expired: int = 0
     orphaned: int = 0
@@ -60,12 +61,12 @@ class CleanupReport:
 
     @property
     def removed(self) -> int:
-        """How many rows were removed, whatever for."""
+        """How many rows were removed, for any reason."""
         return self.expired + self.orphaned + self.lost
 
     @property
     def by_reason(self) -> dict[SessionEndReason, int]:
-        """How many rows were removed for each reason for which there were some."""
+        """How many rows were removed for each reason; reasons without rows are left out."""
         counts = {
             SessionEndReason.EXPIRED: self.expired,
             SessionEndReason.USER_DELETED: self.orphaned,
@@ -80,7 +81,10 @@ class Cleanup:
 
     ``batch_size`` limits the rows of a statement; ``sleep`` is the rest after each batch, in
     seconds; after ``max_seconds`` no batch starts but the first; ``on_batch`` is called with the
-    number of rows after each. Raises ValueError where one of these makes no sense.
+    number of rows after each batch.
+
+    Raises:
+        ValueError: ``batch_size`` is not 1 or more, or a time is not a finite number of 0 or more.
     """
 
     model: type[AbstractSession]
@@ -115,7 +119,7 @@ class Cleanup:
                     if rows is not None:
                         self._remove(rows, reason)
         finally:
-            # Interrupted or not, the batches so far are gone.
+            # Also when interrupted: the batches so far have committed.
             announcing.announce_cleanup(self.report.by_reason, self._rows.db)
         self.report.seconds = time.monotonic() - start
         return self.report
@@ -129,7 +133,7 @@ class Cleanup:
         )
 
     def _batches(self) -> Iterator[tuple[SessionQuerySet | None, SessionEndReason]]:
-        """Yield what to remove and why; None while there is nothing, for a look at the clock."""
+        """Yield rows to remove, and why. None instead of rows: time to look at the clock."""
         for rows in self._expired_batches():
             yield rows, SessionEndReason.EXPIRED
         for found in self._orphans():
@@ -170,7 +174,7 @@ class Cleanup:
                 tied = rest.filter(expire_date=end)
                 yield from self._along_ids(tied, *_span(tied))
                 end += timedelta.resolution
-            # What lies before the end is gone: do not walk over its remains again.
+            # Rows before the end are gone: do not walk over their dead index entries again.
             rest, start = expired.filter(expire_date__gte=end), end
         yield rest
 
@@ -178,14 +182,14 @@ class Cleanup:
         """Yield id and user of the active rows whose user is missing, for each chunk of rows."""
         young = self.cutoff - ORPHAN_AGE
         rows = self._rows.active(self.cutoff).filter(created_at__lt=young)
-        # A login keeps the start of a visitor's session.
+        # Not created_at alone: a login keeps that of the visitor's session.
         return find_orphans(rows.exclude(authenticated_at__gte=young))
 
     def _lost(self) -> Iterator[list[int]]:
         """Yield the ids of the active rows whose data the cache has lost, for each chunk of rows.
 
-        Of engines that keep the data in a cache alone. A login puts them there before it inserts
-        the row, so what is not there is gone.
+        Of engines that keep the data in a cache alone. A login stores the data before it inserts
+        the row, so data that are missing are lost, not late.
         """
         store: Any = conf.session_store
         if not hasattr(store, "lost"):
@@ -206,11 +210,10 @@ class Cleanup:
     def _remove(self, rows: SessionQuerySet, reason: SessionEndReason) -> None:
         for attempt in range(1, TRIES + 1):
             try:
-                are_over = reason == SessionEndReason.EXPIRED
-                count = end(rows, reason=reason, are_over=are_over, by_cleanup=True)
+                count = end_by_cleanup(rows, reason=reason).count
                 break
             except OperationalError:
-                # A deadlock, or a lock that was waited for too long: nothing was removed.
+                # A deadlock, or a lock timeout: the statement removed nothing.
                 if attempt == TRIES or connections[rows.db].in_atomic_block:
                     raise
                 time.sleep(0.1 * attempt)
@@ -223,7 +226,7 @@ class Cleanup:
         self.report.batches += count > 0
         factor = max(STATEMENT_SECONDS / max(self._slowest, STATEMENT_SECONDS / 2), 0.5)
         self._size = min(max(int(self._size * factor), SMALLEST_BATCH_SIZE), self.batch_size)
-        # Where one writer locks out all others (SQLite), those only look now and then.
+        # SQLite has one write lock, for which other writers poll: leave them time to get it.
         is_shared = connections[rows.db].features.has_select_for_update
         rest = self.sleep if is_shared else max(self.sleep, self._slowest / 2)
         self._slowest = 0.0
@@ -242,7 +245,7 @@ class Cleanup:
 
 
 def clear_expired(model: type[AbstractSession]) -> CleanupReport:
-    """Remove the rows of ``model`` that have ended."""
+    """Remove the rows of ``model`` whose sessions are over."""
     return Cleanup(model).run()
 
 

@@ -1,232 +1,247 @@
-"""The one place where sessions end, whoever ends them."""
+"""How sessions end: rows deleted, copies invalidated, the end announced.
+
+``registry`` calls ``end()`` and ``end_by_public_id()``, the engines ``end()``, the clean-up
+``end_by_cleanup()``. Each makes a plan, for which ``_strategy()`` chooses the statements.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
-from django.db.models import F
-from django.db.models.deletion import Collector, get_candidate_relations_to_delete
-from django.db.models.sql import DeleteQuery
+from django.db import transaction
+from django.db.models.deletion import get_candidate_relations_to_delete
 
 from django_sessionkit import audit
 from django_sessionkit.announcing import announce_ends
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
-from django_sessionkit.events import SessionEndReason
+from django_sessionkit.deletion import (
+    delete_locked,
+    delete_returning,
+    delete_unread,
+    has_returning,
+)
+from django_sessionkit.events import InForce, SessionEndReason
 from django_sessionkit.races import again_after_races
-from django_sessionkit.recall import BATCH, Recall, copies_are_out_of_reach, engine_has_copies
+from django_sessionkit.recall import Recall
 from django_sessionkit.signals import session_ended
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
 
-
-#: How often rows are looked for: some may have been added while the first were deleted. Not until
-#: none is left: where people sign in all the time, that would never end.
+#: How many DELETEs look for the rows of a condition. The second one meets rows that were inserted
+#: during the first. Not until no row is left: where people sign in all the time, that never ends.
 PASSES = 2
 
-#: What a copy is found by, and what the log tells of a session.
-NAMES = ("public_id",)
-FACTS = ("public_id", "user_id", "ip_address", "user_agent")
-
-#: Tells of the rows, or of those with these columns, after commit.
-Announce = Callable[[Sequence[AbstractSession | Mapping[str, Any]]], None]
+#: The column that names a copy, and the columns that the audit log writes.
+NAME = ("public_id",)
+LOGGED = ("public_id", "user_id", "ip_address", "user_agent")
 
 
-class EndedCount(int):
-    """How many sessions ended, and whether they are refused from now on."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What ending sessions came to. True if a session ended.
 
-    _recalls: tuple[Recall, ...]
+    ``count``: how many sessions ended. ``in_force``: since when their keys are refused, as known
+    when the call returned; the value never changes. Results can be added: the sum counts the
+    sessions of both, and is in force when both are.
+    """
 
-    def __new__(cls, count: int, *recalls: Recall) -> Self:
-        self = super().__new__(cls, count)
-        self._recalls = recalls
-        return self
+    count: int = 0
+    in_force: InForce = InForce.NOW
+    _recalls: tuple[Recall, ...] = field(default=(), repr=False, compare=False)
 
-    @property
-    def at_once(self) -> bool | None:
-        """Whether the sessions are refused from now on.
+    def __bool__(self) -> bool:
+        return self.count > 0
 
-        False where the cache did not answer, or the sessions lie in cookies: what is held there
-        is believed until its lease ends. None while the transaction that has ended them has not
-        committed.
+    def __add__(self, other: Ended) -> Ended:
+        return Ended(
+            self.count + other.count,
+            InForce.latest([self.in_force, other.in_force]),
+            self._recalls + other._recalls,
+        )
+
+    def on_commit(self, act: Callable[[InForce], object]) -> None:
+        """Call ``act`` with ``NOW`` or ``WITHIN_LEASE``: at once, or after the commit.
+
+        As Django's ``transaction.on_commit()``: at once if no transaction is open, never after a
+        rollback. Where the site commits by itself (``AUTOCOMMIT`` is off), Django may never learn
+        of the commit: then ``act`` is called at once with ``WITHIN_LEASE``, or never if neither
+        caches nor cookies hold sessions.
         """
-        outcomes = {recall.at_once for recall in self._recalls}
-        return False if False in outcomes else None if None in outcomes else True
+        if self.in_force is not InForce.ON_COMMIT:
+            act(self.in_force)
+            return
+        for recall in self._recalls:
+            if recall.in_force is InForce.ON_COMMIT:
+                recall.on_commit(partial(self.on_commit, act))
+                return
+        act(InForce.latest(recall.in_force for recall in self._recalls))
 
-    def __add__(self, other: int) -> EndedCount:
-        recalls = other._recalls if isinstance(other, EndedCount) else ()
-        return EndedCount(int(self) + int(other), *self._recalls, *recalls)
 
-    __radd__ = __add__
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why sessions end, as announced; ``by_cleanup``: the sessions were over before."""
+
+    reason: SessionEndReason
+    actor: AbstractBaseUser | AnonymousUser | None = None
+    by_cleanup: bool = False
 
 
 def end(
-    chosen: SessionQuerySet,
+    rows: SessionQuerySet,
     *,
     reason: SessionEndReason,
     actor: AbstractBaseUser | AnonymousUser | None = None,
     public_ids: Collection[uuid.UUID] | None = None,
-    or_gone: bool = False,
-    are_over: bool = False,
-    by_cleanup: bool = False,
-) -> EndedCount:
-    """Delete the ``chosen`` rows and, after commit, take their copies back and say so.
+) -> Ended:
+    """End the sessions of ``rows``: delete the rows and, after commit, invalidate and announce.
 
-    If no receiver listens, nothing refers to sessions and there are no copies (or ``public_ids``
-    tells whose), that is one DELETE; for the log it returns what it deletes. Else the rows are
-    read under a lock first, so that each is announced once, and none that stays; what refers to
-    them is treated as its ``on_delete`` says.
-    With ``or_gone`` the copies of all ``public_ids`` are taken back, even where there is no row:
-    whoever ended it may not have got that far yet. ``are_over`` says that they have reached their
-    end, and their copies with them; ``by_cleanup`` that nobody's act has ended them.
+    ``public_ids``: of all sessions that ``rows`` can match, if the caller knows them. Then nothing
+    has to be read in order to invalidate copies, and no second DELETE looks for new rows.
     """
-    if chosen.query.is_empty():
-        return EndedCount(0)
-    model, using = chosen.model, chosen.db
-    has_copies = not are_over and engine_has_copies()
-    is_referred_to = any(get_candidate_relations_to_delete(model._meta))  # type: ignore[arg-type]
-    recall = Recall(public_ids if public_ids and or_gone else ())
-    announce = partial(
-        announce_ends,
-        model=model,
-        reason=reason,
-        actor=actor,
-        recall=recall,
-        using=using,
-        by_cleanup=by_cleanup,
-    )
-    if is_referred_to or session_ended.has_listeners(model):
-        # More of them may be added meanwhile, and those must be known to us too.
-        may_grow = public_ids is None and not are_over
-        rows = chosen.order_by("pk")
-        act = partial(_end_locked, rows, is_referred_to, may_grow, recall, announce)
-    elif audit.wants_ends(by_cleanup=by_cleanup):
-        act = partial(_end_logged, chosen, has_copies and public_ids is None, recall, announce)
-    elif has_copies and public_ids is None:
-        act = partial(_end_untold, chosen, recall)
-    elif has_copies:
-        act = partial(_end_unread, chosen.order_by(), public_ids or (), recall)
-    else:
-        act = partial(chosen.order_by()._raw_delete, using)
-    count = again_after_races(act, using)
-    if count and not are_over and copies_are_out_of_reach():
-        recall.at_once = False
-    return EndedCount(count, recall) if has_copies or recall.at_once is False else EndedCount(count)
+    return _carry_out(_Plan(rows, Cause(reason, actor), Recall(), public_ids))
 
 
-def _end_unread(chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall: Recall) -> int:
-    count = chosen._raw_delete(chosen.db)
-    if count:
-        recall.public_ids.update(public_ids)
-    recall.schedule(chosen.db)
+def end_by_public_id(
+    rows: SessionQuerySet,
+    public_ids: Collection[uuid.UUID],
+    *,
+    reason: SessionEndReason,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
+) -> Ended:
+    """End the sessions with these public ids; ``rows`` matches no others.
+
+    The copies of all ``public_ids`` are invalidated, also where no row is left: another process
+    may have deleted the row and be about to invalidate the copy, or have died before.
+    """
+    plan = _Plan(rows, Cause(reason, actor), Recall(), public_ids)
+    if plan.has_copies:
+        plan.recall.public_ids.update(public_ids)
+    return _carry_out(plan)
+
+
+def end_by_cleanup(rows: SessionQuerySet, *, reason: SessionEndReason) -> Ended:
+    """Remove rows whose sessions are over: expired, or without a user, or without data.
+
+    With ``EXPIRED`` nothing is read in order to invalidate copies: they have expired as well.
+    """
+    are_expired = reason == SessionEndReason.EXPIRED
+    return _carry_out(_Plan(rows, Cause(reason, by_cleanup=True), Recall(), None, are_expired))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which rows to delete and why, and what is known of the rows before they are read."""
+
+    rows: SessionQuerySet
+    cause: Cause
+    #: Invalidates the copies.
+    recall: Recall
+    #: Of all sessions that ``rows`` can match. None: ``rows`` is a condition.
+    public_ids: Collection[uuid.UUID] | None
+    #: The sessions have expired, and so have copies and cookies.
+    are_expired: bool = False
+
+    @property
+    def using(self) -> str:
+        return self.rows.db
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether a cache may hold copies that are still valid."""
+        return self.recall.has_copies and not self.are_expired
+
+    @property
+    def passes(self) -> int:
+        """How many DELETEs look for rows: ``PASSES`` if new rows may come to match."""
+        return PASSES if self.public_ids is None and not self.are_expired else 1
+
+    @cached_property
+    def is_referred_to(self) -> bool:
+        """Whether a model has a relation to sessions."""
+        options: Any = self.rows.model._meta
+        return any(get_candidate_relations_to_delete(options))
+
+    def invalidate(self, count: int, public_ids: Iterable[uuid.UUID]) -> None:
+        """Invalidate, after commit, the copies of ``count`` sessions that were deleted."""
+        self.recall.public_ids.update(public_ids)
+        if count or self.recall.public_ids:
+            self.recall.schedule(self.using)
+
+    def announce(self, deleted: Sequence[AbstractSession | Mapping[str, Any]]) -> None:
+        """Announce the deleted sessions after commit; call ``invalidate()`` before."""
+        announce_ends(
+            deleted,
+            model=self.rows.model,
+            reason=self.cause.reason,
+            actor=self.cause.actor,
+            recall=self.recall,
+            using=self.using,
+            by_cleanup=self.cause.by_cleanup,
+        )
+
+
+def _carry_out(plan: _Plan) -> Ended:
+    if plan.rows.query.is_empty():
+        return Ended()
+    count = again_after_races(partial(_strategy(plan), plan), plan.using)
+    return Ended(count, plan.recall.in_force, (plan.recall,))
+
+
+def _strategy(plan: _Plan) -> Callable[[_Plan], int]:
+    """Return the strategy that reads no more of the rows than is asked for.
+
+    Receivers of ``session_ended`` get instances. Rows that refer to sessions are deleted by
+    Django, which needs instances too. The audit log needs some columns, and a cache the public
+    ids. Where nobody asks, one DELETE is all that runs.
+    """
+    if plan.is_referred_to or session_ended.has_listeners(plan.rows.model):
+        return _end_locked
+    if audit.wants_ends(by_cleanup=plan.cause.by_cleanup):
+        return _end_logged
+    if plan.has_copies and plan.public_ids is None:
+        return _end_named
+    return _end_unread
+
+
+def _end_locked(plan: _Plan) -> int:
+    """Read the rows under a lock before the DELETE, so that each end is announced once."""
+    with transaction.atomic(using=plan.using):
+        deleted = delete_locked(plan.rows, plan.passes, cascades=plan.is_referred_to)
+        plan.invalidate(len(deleted), [session.public_id for session in deleted])
+        plan.announce(deleted)
+    return len(deleted)
+
+
+def _end_logged(plan: _Plan) -> int:
+    """Let the DELETE return the columns of the audit log."""
+    # Without copies, one DELETE is enough, as in _end_unread(): a row it misses is a later login.
+    passes = plan.passes if plan.has_copies else 1
+    is_one_statement = passes == 1 and has_returning(plan.using)
+    with nullcontext() if is_one_statement else transaction.atomic(using=plan.using):
+        deleted = delete_returning(plan.rows, LOGGED, passes)
+        plan.invalidate(len(deleted), [row["public_id"] for row in deleted])
+        plan.announce(deleted)
+    return len(deleted)
+
+
+def _end_named(plan: _Plan) -> int:
+    """Let the DELETE return the public ids, by which copies are invalidated."""
+    with transaction.atomic(using=plan.using):
+        deleted = delete_returning(plan.rows, NAME, plan.passes)
+        plan.invalidate(len(deleted), [row["public_id"] for row in deleted])
+    return len(deleted)
+
+
+def _end_unread(plan: _Plan) -> int:
+    """Delete the rows by one statement, which returns how many."""
+    count = delete_unread(plan.rows)
+    if not plan.are_expired:
+        plan.invalidate(count, plan.public_ids or () if count else ())
     return count
-
-
-def _end_untold(chosen: SessionQuerySet, recall: Recall) -> int:
-    """End rows that nobody has to be told about, so that it is enough to know their names."""
-    with transaction.atomic(using=chosen.db):
-        ended = _deleted(chosen, NAMES, PASSES)
-        recall.public_ids.update(one["public_id"] for one in ended)
-        recall.schedule(chosen.db)
-    return len(ended)
-
-
-def _end_logged(chosen: SessionQuerySet, may_grow: bool, recall: Recall, announce: Announce) -> int:
-    """End rows of which the log tells."""
-    using = chosen.db
-    # By itself, one statement needs no transaction.
-    is_one = not may_grow and connections[using].features.can_return_columns_from_insert
-    with nullcontext() if is_one else transaction.atomic(using=using):
-        ended = _deleted(chosen, FACTS, PASSES if may_grow else 1)
-        recall.public_ids.update(one["public_id"] for one in ended)
-        recall.schedule(using)
-        announce(ended)
-    return len(ended)
-
-
-def _deleted(
-    chosen: SessionQuerySet, names: tuple[str, ...], passes: int
-) -> list[Mapping[str, Any]]:
-    """Delete the rows and return these columns of them."""
-    features = connections[chosen.db].features
-    # MySQL has no RETURNING; those that have it, have it for both statements.
-    delete = _deleted_at_once if features.can_return_columns_from_insert else _read_and_deleted
-    ended: list[Mapping[str, Any]] = []
-    for _ in range(passes):
-        ended += (batch := delete(chosen, names))
-        if not batch:
-            break
-    return ended
-
-
-def _deleted_at_once(chosen: SessionQuerySet, names: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    connection, options = connections[chosen.db], chosen.model._meta
-    query: Any = chosen.order_by().query.chain(DeleteQuery)
-    compiler = query.get_compiler(chosen.db)
-    sql, params = compiler.as_sql()
-    fields: list[Any] = [options.get_field(name) for name in names]
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    converters = compiler.get_converters([field.get_col(options.db_table) for field in fields])
-    with transaction.mark_for_rollback_on_error(chosen.db), connection.cursor() as cursor:
-        cursor.execute(f"{sql} RETURNING {columns}", params)
-        rows = compiler.apply_converters(cursor.fetchall(), converters)
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _read_and_deleted(chosen: SessionQuerySet, names: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    _lock(chosen)
-    rows = list(chosen.order_by("pk").select_for_update().values("pk", *names))
-    _delete_rows(chosen, [row["pk"] for row in rows])
-    return rows
-
-
-def _end_locked(
-    chosen: SessionQuerySet,
-    is_referred_to: bool,
-    may_grow: bool,
-    recall: Recall,
-    announce: Announce,
-) -> int:
-    using = chosen.db
-    ended: list[AbstractSession] = []
-    with transaction.atomic(using=using):
-        _lock(chosen)
-        for _ in range(PASSES if may_grow else 1):
-            if not (batch := list(chosen.select_for_update())):
-                break
-            _delete(chosen, batch, is_referred_to)
-            ended += batch
-        recall.public_ids.update(session.public_id for session in ended)
-        recall.schedule(using)
-        announce(ended)
-    return len(ended)
-
-
-def _lock(chosen: SessionQuerySet) -> None:
-    if not connections[chosen.db].features.has_select_for_update:
-        # SQLite: a write takes the lock that SELECT … FOR UPDATE takes elsewhere.
-        chosen.order_by().update(version=F("version"))
-
-
-def _delete(chosen: SessionQuerySet, batch: list[AbstractSession], is_referred_to: bool) -> None:
-    using = chosen.db
-    if is_referred_to:
-        collector = Collector(using=using, origin=chosen)
-        collector.collect(batch)
-        for session in batch:
-            session.is_announced = True  # on_session_deleted() need not
-        collector.delete()
-        return
-    _delete_rows(chosen, [session.pk for session in batch])
-
-
-def _delete_rows(chosen: SessionQuerySet, pks: list[int]) -> None:
-    rows = SessionQuerySet(chosen.model, using=chosen.db)
-    for start in range(0, len(pks), BATCH):
-        rows.filter(pk__in=pks[start : start + BATCH])._raw_delete(chosen.db)

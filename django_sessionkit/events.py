@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,6 +37,24 @@ class SessionEndReason(TextChoices):
     ACTOR_ENDED = "actor_ended", _("session of the acting user ended")
 
 
+class InForce(StrEnum):
+    """From when on every process refuses the key of a session that ended."""
+
+    #: From now on.
+    NOW = "now"
+    #: Within ``SESSIONKIT_LEASE`` seconds. Browsers hold the session in a cookie, or a cache that
+    #: did not answer has a copy; cookies and copies are believed until their lease ends.
+    WITHIN_LEASE = "within_lease"
+    #: From the commit on, or within a lease after that: the transaction that deleted the row is
+    #: still open.
+    ON_COMMIT = "on_commit"
+
+    @classmethod
+    def latest(cls, states: Iterable[InForce]) -> InForce:
+        """Return the latest of the states, which holds for all; NOW if there is none."""
+        return max(states, key=list(cls).index, default=cls.NOW)
+
+
 class SessionEventType(StrEnum):
     """What happened."""
 
@@ -54,11 +72,11 @@ class SessionEventType(StrEnum):
 class SessionEvent:
     """One thing that happened to one session. Holds no session key, nor the hash of one.
 
-    ``reason`` and ``actor`` (who ended the session, where that is known) belong to ``ENDED``,
-    as does ``at_once``: False where a copy is believed until its lease ends. ``client`` is the
-    session's as last seen, of ``LATE_KEY`` whoever presented the key; within what
-    SESSIONKIT_IP_ADDRESS allows now. ``age`` tells how long ago a late key was replaced.
-    ``by_cleanup``: the row had ended before, and a clean-up has removed it.
+    ``ENDED`` alone has a ``reason``, an ``actor`` (the user who ended the session, if known) and
+    ``in_force``. ``client``: the session's client as last seen; of ``LATE_KEY`` the client that
+    presented the key. Either within what SESSIONKIT_IP_ADDRESS allows now. ``age``: how long ago
+    a late key was replaced. ``by_cleanup``: the session had ended before, and a clean-up has
+    removed the row.
     """
 
     what: SessionEventType
@@ -68,7 +86,7 @@ class SessionEvent:
     reason: SessionEndReason | None = None
     actor: Any = None
     client: Client | None = None
-    at_once: bool | None = None
+    in_force: InForce | None = None
     age: timedelta | None = None
     by_cleanup: bool = False
     #: The row, for receivers of the signals: it has the hash of the key, so it is never shown.
@@ -76,13 +94,13 @@ class SessionEvent:
 
     @classmethod
     def of(cls, what: SessionEventType, columns: Mapping[str, Any], **more: Any) -> Self:
-        """Return what has just happened to the row with these columns.
+        """Return the event that has just happened to the row with these columns.
 
-        What was not read is not looked for: the row may be gone.
+        Columns that are missing are not queried: the row may be gone.
         """
         client = None
         if "ip_address" in columns and "user_agent" in columns:
-            # As it would be stored now: the privacy setting may have been stricter since.
+            # As the client would be stored now: SESSIONKIT_IP_ADDRESS may be stricter by now.
             client = Client.from_meta(
                 {"REMOTE_ADDR": columns["ip_address"], "HTTP_USER_AGENT": columns["user_agent"]}
             )
@@ -99,3 +117,11 @@ class SessionEvent:
     def actor_id(self) -> Any:
         """The primary key of the actor, or None."""
         return getattr(self.actor, "pk", None)
+
+    @property
+    def at_once(self) -> bool | None:
+        """Whether the end holds without waiting for a lease: told by ``session_ended`` and the log.
+
+        None: nothing ended.
+        """
+        return None if self.in_force is None else self.in_force is not InForce.WITHIN_LEASE

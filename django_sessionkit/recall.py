@@ -1,4 +1,4 @@
-"""Taking copies back from the cache, once the transaction that made them wrong has committed."""
+"""Invalidates copies in the cache, once the transaction that changed the rows has committed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db import connections, transaction
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
+from django_sessionkit.events import InForce
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,57 +20,76 @@ if TYPE_CHECKING:
 #: How many rows one statement names at most.
 BATCH = 500
 
-#: The sessions of which a transaction that may still be open has changed the rows.
+#: By connection, the sessions whose rows were changed in a transaction that may still be open.
 _touched: WeakKeyDictionary[BaseDatabaseWrapper, set[uuid.UUID]] = WeakKeyDictionary()
-#: What the deletions of single rows in one transaction have gathered.
+#: By connection, the recall of the sessions that the ORM deleted one by one in one transaction.
 _gathered: WeakKeyDictionary[BaseDatabaseWrapper, Recall] = WeakKeyDictionary()
 
 
 class Recall:
-    """The copies of some sessions, to be taken back after commit.
+    """Invalidates the copies of some sessions after commit, and knows what came of that.
 
-    ``at_once`` says what came of it: True: no copy is left; False: the cache did not answer, or
-    browsers hold the copies, so that they are believed until their lease ends; None: not known,
-    nothing has committed yet.
+    ``in_force`` is ``NOW`` until ``schedule()``, and while a transaction is open ``ON_COMMIT``.
+    After the commit it is ``NOW`` if no valid copy is left, ``WITHIN_LEASE`` if the cache did not
+    answer or browsers hold the sessions.
     """
 
     def __init__(self, public_ids: Iterable[uuid.UUID] = (), store: Any = None) -> None:
+        """``store``: the class of stores that keeps the copies; None: the configured engine's."""
         self.public_ids = set(public_ids)
-        self.at_once: bool | None = None
-        #: The class of stores that keeps the copies, if it is not the configured one.
+        self.in_force = InForce.NOW
+        self.has_copies = store is not None or engine_has_copies()
         self._store = store
+        self._waiting: list[Callable[[], object]] = []
 
     def schedule(self, using: str, added: Iterable[uuid.UUID] | None = None) -> None:
-        """Take the copies back after commit. Nothing is read from them until then.
+        """Invalidate the copies after commit. Until then this transaction reads none of them.
 
-        ``added``: those that were not known when this was scheduled before.
+        ``added``: the public ids that the last call of ``schedule()`` did not have yet.
         """
         public_ids = self.public_ids if added is None else set(added)
-        if self._store is None and not engine_has_copies():
-            self.at_once = not copies_are_out_of_reach()
-            return
         connection = connections[using]
-        if not in_transaction(using) or connection.in_atomic_block:
-            if connection.in_atomic_block:
-                _touched.setdefault(connection, set()).update(public_ids)
-            after_commit(partial(self._act, using), using)
+        if in_transaction(using) and not connection.in_atomic_block:
+            self._give_up(public_ids)
             return
-        # Transactions are the site's own affair (AUTOCOMMIT is off): nobody knows when it commits,
-        # and others may copy the old row until then.
-        self._store_class().doubt_copies(public_ids)
-        self.at_once = False
+        if self.has_copies and connection.in_atomic_block:
+            _touched.setdefault(connection, set()).update(public_ids)
+        self.in_force = InForce.ON_COMMIT
+        after_commit(partial(self._act, using), using)
+
+    def on_commit(self, act: Callable[[], object]) -> None:
+        """Call ``act`` when ``in_force`` has changed from ``ON_COMMIT``; after a rollback never."""
+        self._waiting.append(act)
+
+    def _give_up(self, public_ids: set[uuid.UUID]) -> None:
+        """Do what can be done where the site commits by itself (AUTOCOMMIT is off).
+
+        Django does not learn of the commit, and other processes may copy the old row until then,
+        so the copies are marked as stale at most.
+        """
+        if self.has_copies:
+            self._store_class().doubt_copies(public_ids)
+        is_late = self.has_copies or copies_are_out_of_reach()
+        self.in_force = InForce.WITHIN_LEASE if is_late else InForce.ON_COMMIT
+        self.public_ids = set()
 
     def _act(self, using: str) -> None:
         _touched.pop(connections[using], None)
-        public_ids, self.public_ids = self._ended(using), set()
-        if public_ids:
-            is_done = self._store_class().drop_copies(public_ids)
-            self.at_once = is_done and self.at_once is not False
-        elif self.at_once is None:
-            self.at_once = True
+        public_ids = self._ended(using) if self.has_copies else set()
+        self.public_ids = set()
+        if self.has_copies:
+            is_done = not public_ids or self._store_class().drop_copies(public_ids)
+        else:
+            is_done = not copies_are_out_of_reach()
+        outcomes = {InForce.NOW if is_done else InForce.WITHIN_LEASE, self.in_force}
+        # One commit calls this once for each schedule(): the worst outcome counts.
+        self.in_force = InForce.latest(outcomes - {InForce.ON_COMMIT})
+        waiting, self._waiting = self._waiting, []
+        for act in waiting:
+            act()
 
     def _ended(self, using: str) -> set[uuid.UUID]:
-        """Return those whose copies are to go."""
+        """Return the sessions whose copies are to be invalidated."""
         return self.public_ids
 
     def _store_class(self) -> Any:
@@ -77,7 +97,10 @@ class Recall:
 
 
 class GatheredRecall(Recall):
-    """What the deletions of single rows have gathered, of which some may have been taken back."""
+    """The recall of rows that were deleted one by one.
+
+    A row that the rollback of a savepoint has restored keeps its copy.
+    """
 
     def __init__(self, model: type[AbstractSession]) -> None:
         super().__init__()
@@ -94,22 +117,24 @@ class GatheredRecall(Recall):
 
 
 def gathered(session: AbstractSession, using: str) -> Recall:
-    """Return the recall of what is deleted in this transaction, with ``session`` added to it.
+    """Return the recall of the rows that this transaction deletes, with ``session`` added.
 
-    So a thousand rows that are deleted one by one empty the cache in one go.
+    A thousand rows that are deleted one by one then cost one round trip to the cache.
     """
     connection = connections[using]
     recall = _gathered.get(connection)
-    if recall is None or not recall.public_ids:
+    # Empty: its transaction has committed. A rollback leaves the recall as it is, for the next
+    # transaction, which may have another engine (override_settings).
+    if recall is None or not recall.public_ids or recall.has_copies != engine_has_copies():
         recall = _gathered[connection] = GatheredRecall(type(session))
     recall.public_ids.add(session.public_id)
-    # Each time: the savepoint in which the first one was scheduled may be rolled back.
+    # For each session: the savepoint of the last schedule() may be rolled back.
     recall.schedule(using, [session.public_id])
     return recall
 
 
 def is_touched(public_id: uuid.UUID, using: str) -> bool:
-    """Whether the transaction at hand has changed the row, so that a copy tells less than it."""
+    """Whether the open transaction has changed the row, so that the copy is older than the row."""
     touched = _touched.get(connections[using])
     if not touched:
         return False
@@ -129,7 +154,7 @@ def copies_are_out_of_reach() -> bool:
 
 
 def in_transaction(using: str) -> bool:
-    """Whether what is written now may still be taken back. Opens no connection."""
+    """Whether a write to the database now can still be rolled back. Opens no connection."""
     connection = connections[using]
     if connection.in_atomic_block:
         return True
@@ -139,9 +164,12 @@ def in_transaction(using: str) -> bool:
 
 
 def after_commit(act: Callable[[], object], using: str) -> None:
-    """Call ``act`` once what has been written is committed, as far as Django can tell when."""
+    """Call ``act`` after the commit of the open transaction, or at once if none is open.
+
+    At once, too, where the site commits by itself: Django does not learn of such a commit.
+    """
     connection = connections[using]
     if connection.in_atomic_block or connection.get_autocommit():
         transaction.on_commit(act, using=using)
     else:
-        act()  # Transactions are the site's own affair (AUTOCOMMIT is off).
+        act()  # AUTOCOMMIT is off.

@@ -1,12 +1,13 @@
-"""Find, list, revoke: what people and programs do to sessions.
+"""Find, list, revoke: the verbs that people and programs use on sessions.
 
 Each verb lives here once; the admin, commands, receivers and engines call it. The async twins
-run the whole verb in one thread hop, since it is nothing but database work.
+run the whole verb in one thread hop, since a verb does nothing but database work.
 
-When a verb that ends sessions has returned (inside a transaction: when that has committed), no
-request that starts afterwards is authenticated by those sessions. It returns how many there were
-as an ``EndedCount``; where that says ``at_once=False``, a cache did not answer, and what has just
-been said holds at most one lease later.
+The verbs that end sessions return ``Ended``: how many sessions ended, and from when on their keys
+are refused. ``InForce.NOW``: no request that starts after the verb has returned is authenticated
+by those sessions. ``WITHIN_LEASE``: a cache did not answer, or the sessions lie in cookies, and
+the same holds one lease later. ``ON_COMMIT``: the verb was called in a transaction, and neither
+holds before the commit.
 """
 
 from __future__ import annotations
@@ -24,12 +25,37 @@ from django.utils import timezone
 from django_sessionkit import prepared
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.conf import conf
-from django_sessionkit.ending import EndedCount, end
-from django_sessionkit.events import SessionEndReason
+from django_sessionkit.ending import Ended, end, end_by_public_id
+from django_sessionkit.events import InForce, SessionEndReason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
+
+__all__ = [
+    "BATCH",
+    "DEFAULT_MODEL",
+    "Ended",
+    "InForce",
+    "SessionEndReason",
+    "afind_session",
+    "alist_sessions",
+    "arevoke",
+    "arevoke_everyone",
+    "arevoke_others",
+    "arevoke_sessions",
+    "arevoke_user",
+    "default_model",
+    "find_session",
+    "list_sessions",
+    "revoke",
+    "revoke_everyone",
+    "revoke_others",
+    "revoke_sessions",
+    "revoke_user",
+    "session_model",
+    "sessions",
+]
 
 DEFAULT_MODEL = "sessionkit.Session"
 BATCH = 500
@@ -65,7 +91,10 @@ def default_model() -> type[AbstractSession]:
 
 
 def sessions(model: type[AbstractSession] | None = None) -> SessionQuerySet:
-    """Return all rows, on the database that is written to: a lagging replica must not answer."""
+    """Return all rows of ``model``, by default the engine's.
+
+    From the database that is written to: a replica that lags behind must not answer.
+    """
     model = model or session_model()
     return SessionQuerySet(model, using=router.db_for_write(model))
 
@@ -73,7 +102,7 @@ def sessions(model: type[AbstractSession] | None = None) -> SessionQuerySet:
 def list_sessions(user: Any) -> list[AbstractSession]:
     """Return the active sessions of ``user`` (an instance or a primary key), newest first.
 
-    Without their data and hashes, which are read when they are asked for (one query each).
+    ``data`` and ``secret_hash`` are deferred: each costs a query when it is used.
     """
     model, pk = session_model(), getattr(user, "pk", user)
     using = router.db_for_write(model)
@@ -95,9 +124,9 @@ async def alist_sessions(user: Any) -> list[AbstractSession]:
 
 
 def find_session(public_id: uuid.UUID | str) -> AbstractSession | None:
-    """Return the session of ``public_id``, ended or not, or None.
+    """Return the session of ``public_id``, also an expired one; None if no row has the id.
 
-    What is not a UUID finds nothing and costs no query.
+    A text that is not a UUID costs no query.
     """
     handle = _public_id(public_id)
     return None if handle is None else sessions().filter(public_id=handle).first()
@@ -113,13 +142,13 @@ def revoke(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
-    """End one session, given as a row or a public id; return 1, or 0 if there was none."""
+) -> Ended:
+    """End one session, given as a row or a public id. ``count`` is 0 if no row has the id."""
     handle = _public_id(session)
     if handle is None:
-        return EndedCount(0)
+        return Ended()
     rows = sessions().filter(public_id=handle)
-    return end(rows, reason=reason, actor=actor, public_ids=[handle], or_gone=True)
+    return end_by_public_id(rows, [handle], reason=reason, actor=actor)
 
 
 async def arevoke(
@@ -127,7 +156,7 @@ async def arevoke(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
+) -> Ended:
     """See revoke()."""
     return await sync_to_async(revoke)(session, reason=reason, actor=actor)
 
@@ -137,14 +166,15 @@ def revoke_sessions(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
-    """End each of the ``chosen`` sessions; return how many there were."""
+    model: type[AbstractSession] | None = None,
+) -> Ended:
+    """End each of the ``chosen`` sessions, which are of ``model``, by default the engine's."""
     handles = [handle for one in chosen if (handle := _public_id(one))]
-    total = EndedCount(0)
+    total = Ended()
     for start in range(0, len(handles), BATCH):
         batch = handles[start : start + BATCH]
-        rows = sessions().filter(public_id__in=batch)
-        total += end(rows, reason=reason, actor=actor, public_ids=batch, or_gone=True)
+        rows = sessions(model).filter(public_id__in=batch)
+        total += end_by_public_id(rows, batch, reason=reason, actor=actor)
     return total
 
 
@@ -153,9 +183,10 @@ async def arevoke_sessions(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
+    model: type[AbstractSession] | None = None,
+) -> Ended:
     """See revoke_sessions()."""
-    return await sync_to_async(revoke_sessions)(chosen, reason=reason, actor=actor)
+    return await sync_to_async(revoke_sessions)(chosen, reason=reason, actor=actor, model=model)
 
 
 def revoke_others(
@@ -164,11 +195,11 @@ def revoke_others(
     keep: AbstractSession | uuid.UUID | str,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
-    """End the sessions of ``user`` except ``keep``; return how many there were.
+) -> Ended:
+    """End the sessions of ``user`` except ``keep``.
 
     Raises:
-        ValueError: ``keep`` is not a public id (so that a slip does not end everything).
+        ValueError: ``keep`` is neither a session nor a UUID, by which no session would be kept.
     """
     handle = _public_id(keep)
     if handle is None:
@@ -183,7 +214,7 @@ async def arevoke_others(
     keep: AbstractSession | uuid.UUID | str,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
+) -> Ended:
     """See revoke_others()."""
     return await sync_to_async(revoke_others)(user, keep=keep, reason=reason, actor=actor)
 
@@ -193,8 +224,8 @@ def revoke_user(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
-    """End every session of ``user`` (an instance or a primary key); return how many."""
+) -> Ended:
+    """End every session of ``user`` (an instance or a primary key)."""
     return end(sessions().for_user(user), reason=reason, actor=actor)
 
 
@@ -203,7 +234,7 @@ async def arevoke_user(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
+) -> Ended:
     """See revoke_user()."""
     return await sync_to_async(revoke_user)(user, reason=reason, actor=actor)
 
@@ -212,17 +243,18 @@ def revoke_everyone(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
-    """End every session, visitors' too, in batches; return how many there were."""
-    total, last = EndedCount(0), 0
+) -> Ended:
+    """End every session, visitors' too, in batches of ``BATCH`` rows."""
+    total, last = Ended(), 0
     newest = sessions().order_by("-id").values_list("id", flat=True).first() or 0
     while last < newest:
-        # From where the last batch ended: the snapshot of a transaction may still show those rows.
+        # By id, not "the first rows": under REPEATABLE READ the snapshot of an open transaction
+        # may go on to show rows that other processes have deleted.
         rows = sessions().filter(id__gt=last)
         ids = rows.order_by("id").values_list("id", flat=True)
         last = ids[BATCH - 1 : BATCH].first() or newest
         total += end(rows.filter(id__lte=last), reason=reason, actor=actor)
-    # And what that snapshot does not show, or has been added on the way.
+    # Rows that the snapshot does not show, and rows that were inserted meanwhile.
     return total + end(sessions(), reason=reason, actor=actor)
 
 
@@ -230,7 +262,7 @@ async def arevoke_everyone(
     *,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
-) -> EndedCount:
+) -> Ended:
     """See revoke_everyone()."""
     return await sync_to_async(revoke_everyone)(reason=reason, actor=actor)
 

@@ -1,4 +1,4 @@
-"""What happens to sessions, told to whoever wants to know.
+"""The signals that are sent when sessions start and end.
 
 Both signals are sent after the transaction has committed, with ``send_robust()``: a receiver
 that fails is logged by Django and neither stops the others nor brings a session back.
@@ -6,9 +6,9 @@ that fails is logged by Django and neither stops the others nor brings a session
 ``session_created(sender=model, session=row)``
     a row was written: somebody signed in, or a visitor stored something.
 ``session_ended(sender=model, session=row, reason=SessionEndReason, actor=user or None, at_once)``
-    a row was deleted; ``session`` is the row as it was, ``actor`` the user who ended it, where
-    that is known. ``at_once`` is False where a cache did not answer: the session is then refused
-    at the latest when its lease ends.
+    a row was deleted; ``session`` is the row as it was, ``actor`` the user who ended the session,
+    if known. ``at_once`` is False if a cache did not answer, or a browser holds the session in a
+    cookie: the session key is then refused at the latest when the lease ends.
 
 ``session`` never holds a session key, only its hash.
 """

@@ -380,7 +380,7 @@ def test_a_receiver_that_fails_leaves_the_line_and_a_log_that_fails_the_receiver
         assert log.take() == [("session_ended", alice, "revoked", None)]
         audit.logger.addHandler(handler := Full())
         try:
-            assert registry.revoke(public_ids[1]) == 1
+            assert registry.revoke(public_ids[1]).count == 1
             assert Browser().get("/login/alice/").status_code == 200
         finally:
             audit.logger.removeHandler(handler)

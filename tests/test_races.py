@@ -103,7 +103,7 @@ def test_a_new_key_that_postgresql_refuses_is_set_all_the_same() -> None:
 @pytest.mark.usefixtures("repeatable_read")
 def test_a_revocation_that_postgresql_refuses_is_made_again() -> None:
     session_key = saved(one=1)
-    assert beside(session_key, registry.revoke_everyone) == 1
+    assert beside(session_key, registry.revoke_everyone).count == 1
     assert not Session.objects.exists()
 
 

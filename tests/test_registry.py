@@ -36,11 +36,15 @@ class Ended:
 
     def __init__(self) -> None:
         self.told: list[tuple[uuid.UUID, SessionEndReason, Any]] = []
+        self.at_once: list[bool | None] = []
 
-    def __call__(self, sender: Any, session: Any, reason: Any, actor: Any, **kwargs: Any) -> None:
+    def __call__(
+        self, sender: Any, session: Any, reason: Any, actor: Any, at_once: Any, **kwargs: Any
+    ) -> None:
         assert sender is Session
         assert isinstance(session, Session)
         self.told.append((session.public_id, reason, actor))
+        self.at_once.append(at_once)
 
     @property
     def public_ids(self) -> set[uuid.UUID]:
@@ -150,7 +154,7 @@ def test_a_primary_key_that_no_user_can_have_lists_what_it_ends(
     signed_in(None)
     if ends == 0:
         assert registry.list_sessions(key) == []
-        assert registry.revoke_user(key) == 0
+        assert registry.revoke_user(key).count == 0
         return
     for verb in (registry.list_sessions, registry.revoke_user):
         with pytest.raises(ends):
@@ -185,8 +189,8 @@ def test_garbage_finds_and_ends_nothing_and_costs_no_query(
     before = Session.objects.count()
     with CaptureQueriesContext(connection) as queries:
         assert call("find_session", garbage, is_async=is_async) is None
-        assert call("revoke", garbage, is_async=is_async) == 0
-        assert call("revoke_sessions", [garbage], is_async=is_async) == 0
+        assert call("revoke", garbage, is_async=is_async).count == 0
+        assert call("revoke_sessions", [garbage], is_async=is_async).count == 0
         with pytest.raises(ValueError, match="keep"):
             call("revoke_others", alice, keep=garbage, is_async=is_async)
     assert len(queries) == 0
@@ -200,7 +204,7 @@ def test_revoke_ends_that_session_alone(alice: User, is_async: bool, form: str) 
     given = {"row": one, "uuid": one.public_id, "string": str(one.public_id)}[form]
     assert verbs(lambda: call("revoke", given, is_async=is_async)) == ["DELETE"]
     assert list(Session.objects.all()) == [other]
-    assert call("revoke", given, is_async=is_async) == 0
+    assert call("revoke", given, is_async=is_async).count == 0
 
 
 @both_ways
@@ -210,10 +214,10 @@ def test_revoke_sessions_takes_rows_public_ids_and_querysets(
     mine = signed_in(alice, 3)
     signed_in(bob, 2)
     chosen = [mine[0], mine[1].public_id, str(mine[2].public_id), uuid.uuid4()]
-    assert call("revoke_sessions", iter(chosen), is_async=is_async) == 3
+    assert call("revoke_sessions", iter(chosen), is_async=is_async).count == 3
     rows = Session.objects.filter(user=bob)
-    assert call("revoke_sessions", rows, is_async=is_async) == 2
-    assert call("revoke_sessions", [], is_async=is_async) == 0
+    assert call("revoke_sessions", rows, is_async=is_async).count == 2
+    assert call("revoke_sessions", [], is_async=is_async).count == 0
 
 
 @both_ways
@@ -224,9 +228,9 @@ def test_revoke_others_keeps_one(
     mine, his = signed_in(alice, 4), signed_in(bob)
     kept = mine[1]
     keep = {"row": kept, "uuid": kept.public_id, "string": str(kept.public_id)}[form]
-    assert call("revoke_others", alice, keep=keep, is_async=is_async) == 3
+    assert call("revoke_others", alice, keep=keep, is_async=is_async).count == 3
     assert set(Session.objects.all()) == {kept, *his}
-    assert call("revoke_others", alice, keep=keep, is_async=is_async) == 0
+    assert call("revoke_others", alice, keep=keep, is_async=is_async).count == 0
 
 
 @both_ways
@@ -235,7 +239,7 @@ def test_revoke_others_ends_all_of_the_user_if_what_is_kept_is_somebody_elses(
 ) -> None:
     signed_in(alice, 2)
     (his,) = signed_in(bob)
-    assert call("revoke_others", alice, keep=his, is_async=is_async) == 2
+    assert call("revoke_others", alice, keep=his, is_async=is_async).count == 2
     assert list(Session.objects.all()) == [his]
 
 
@@ -249,7 +253,7 @@ def test_all_of_a_users_1000_sessions_end_with_one_statement(
     user = alice if by == "instance" else alice.pk
     assert verbs(lambda: call("revoke_user", user, is_async=is_async)) == ["DELETE"]
     assert list(Session.objects.all()) == [his]
-    assert call("revoke_user", user, is_async=is_async) == 0
+    assert call("revoke_user", user, is_async=is_async).count == 0
 
 
 @both_ways
@@ -270,7 +274,7 @@ def test_with_a_listener_it_takes_three_statements(
 def test_a_user_without_sessions_has_none_to_end(alice: User, is_async: bool) -> None:
     signed_in(None)
     assert call("list_sessions", alice, is_async=is_async) == []
-    assert call("revoke_user", alice, is_async=is_async) == 0
+    assert call("revoke_user", alice, is_async=is_async).count == 0
     assert Session.objects.count() == 1
 
 
@@ -280,7 +284,7 @@ def test_a_user_without_sessions_has_none_to_end(alice: User, is_async: bool) ->
 def test_everyones_sessions_end_visitors_too(alice: User, is_async: bool, count: int) -> None:
     signed_in(None, count // 2)
     signed_in(alice, count - count // 2)
-    assert call("revoke_everyone", is_async=is_async) == count
+    assert call("revoke_everyone", is_async=is_async).count == count
     assert not Session.objects.exists()
 
 
@@ -298,7 +302,7 @@ def test_revoking_everyone_ends_although_others_have_revoked_many_meanwhile() ->
     with transaction.atomic(), before_each_statement(too_often):
         assert Session.objects.count() == 1200  # under REPEATABLE READ, what is seen from now on
         elsewhere(Session.objects.filter(pk__lte=rows[599].pk).delete)
-        assert registry.revoke_everyone() == 600
+        assert registry.revoke_everyone().count == 600
     assert not Session.objects.exists()
 
 
@@ -382,7 +386,7 @@ def test_a_listener_that_fails_neither_stops_the_others_nor_the_revocation(
     session_ended.connect(ended, weak=False)
     try:
         with django_capture_on_commit_callbacks(execute=True):
-            assert registry.revoke_user(alice) == 2
+            assert registry.revoke_user(alice).count == 2
     finally:
         session_ended.disconnect(fail)
     assert ended.public_ids == {row.public_id for row in rows}
@@ -430,8 +434,8 @@ def test_a_row_deleted_through_the_orm_is_told_once(
 def test_visitors_sessions_are_nobodys(nobody: object, is_async: bool) -> None:
     (visitor,) = signed_in(None)
     assert call("list_sessions", nobody, is_async=is_async) == []
-    assert call("revoke_user", nobody, is_async=is_async) == 0
-    assert call("revoke_others", nobody, keep=uuid.uuid4(), is_async=is_async) == 0
+    assert call("revoke_user", nobody, is_async=is_async).count == 0
+    assert call("revoke_others", nobody, keep=uuid.uuid4(), is_async=is_async).count == 0
     assert list(Session.objects.all()) == [visitor]
 
 
@@ -448,9 +452,25 @@ def test_a_site_that_rules_its_transactions_itself_is_told_too(ended: Ended) -> 
         session = SessionStore()
         session.create()
         assert created == [session.public_id]
-        assert registry.revoke_everyone() == 1
+        assert registry.revoke_everyone() == registry.Ended(1, registry.InForce.ON_COMMIT)
         transaction.commit()
     finally:
         transaction.set_autocommit(True)
         session_created.disconnect(note)
-    assert len(ended.told) == 1
+    assert ended.at_once == [True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_result_does_not_guess_when_the_site_commits_by_itself(alice: User) -> None:
+    in_force: list[registry.InForce] = []
+    rows = signed_in(alice, 2)
+    transaction.set_autocommit(False)
+    try:
+        gone = registry.revoke(rows[0])
+        assert gone == registry.Ended(1, registry.InForce.ON_COMMIT)
+        gone.on_commit(in_force.append)
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert in_force == []
+    assert registry.list_sessions(alice) == [rows[1]]

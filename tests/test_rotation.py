@@ -53,7 +53,7 @@ def test_no_rotation_brings_a_revoked_session_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def view(request: HttpRequest) -> None:
-        assert registry.revoke_user(int(request.session["_auth_user_id"])) == 1
+        assert registry.revoke_user(int(request.session["_auth_user_id"])).count == 1
         rotate(request)
 
     monkeypatch.setitem(views.acts, "act", view)

@@ -26,33 +26,35 @@ from django_sessionkit.admin.changelist import mark_current
 from django_sessionkit.admin.log import log_ends
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
-from django_sessionkit.ending import EndedCount, end
-from django_sessionkit.events import SessionEndReason
-from django_sessionkit.recall import after_commit, copies_are_out_of_reach
+from django_sessionkit.events import InForce
+from django_sessionkit.recall import copies_are_out_of_reach
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[AbstractSession]
 else:
     _ModelAdmin = object
 
-#: Django 6.1 makes of the way to a page a list, and styles nothing else.
+#: Since Django 6.1 breadcrumbs are a list, and the admin's CSS styles only such a list.
 HAS_LIST_BREADCRUMBS = django.VERSION >= (6, 1)
 
-#: Django's name for the field which says that an action takes more than what is selected.
+#: Django's name for the form field by which an action takes all sessions that match the filters.
 SELECT_ACROSS = "select_across"
 
-#: Where a confirmation page names the oldest session of a choice across pages.
+#: The form field in which a confirmation page names the oldest session of a choice across pages.
 OLDEST = "oldest"
 
-#: Sessions that a confirmation page names; it counts the rest.
+#: How many sessions a confirmation page names; the rest is counted.
 MAX_NAMED = 100
 
-#: Sessions that one action takes across pages; they are all read.
+#: How many sessions one action takes across pages. Each is read into memory.
 MAX_ACROSS = 10_000
 
 
 class RevokingMixin(_ModelAdmin):
-    """Makes of Django's deleting a revoking, which leaves out what the user may not revoke."""
+    """Turns the deletions of a ``ModelAdmin`` into revocations.
+
+    Sessions that the user may not revoke are left out, and the user is told how many.
+    """
 
     delete_confirmation_template: ClassVar[str] = "django_sessionkit/admin/delete_confirmation.html"
     delete_selected_confirmation_template: ClassVar[str] = (
@@ -60,7 +62,10 @@ class RevokingMixin(_ModelAdmin):
     )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether the user may revoke, and ``obj`` if given: a superuser's only as a superuser."""
+        """Whether the user may revoke sessions, or the session ``obj``.
+
+        A superuser's session is revoked by superusers alone.
+        """
         return super().has_delete_permission(request, obj) and (
             obj is None or _is_superuser(request.user) or not _is_superuser(_user_of(obj))
         )
@@ -71,7 +76,7 @@ class RevokingMixin(_ModelAdmin):
     ) -> HttpResponseBase | None:
         """Revoke the selected sessions, after a confirmation page.
 
-        Under the name of Django's action, which it takes the place of.
+        Named as Django's own action, and so replaces that.
         """
         chosen = self._allowed(request, self._as_confirmed(request, queryset))
         return self._confirm_or_revoke(request, chosen, selected=chosen) if chosen else None
@@ -82,7 +87,7 @@ class RevokingMixin(_ModelAdmin):
     def revoke_users(
         self, request: HttpRequest, queryset: QuerySet[AbstractSession]
     ) -> HttpResponseBase | None:
-        """Revoke every session of whoever owns a selected one, after a confirmation page."""
+        """Revoke every session of the users who own selected ones, after a confirmation page."""
         owned = list(self._as_confirmed(request, queryset.filter(user__isnull=False)))
         if not owned:
             message = gettext("No session of a user was selected.")
@@ -96,8 +101,8 @@ class RevokingMixin(_ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.POST.get("all_pages"):
-            # What Django's script would set, which offers that by a count. Something must be
-            # selected then, whatever it is.
+            # Django's script would set this field, but offers the choice only with a count of all
+            # rows. Django refuses an action without a selection, so name an id that no row has.
             post = request.POST.copy()
             post[SELECT_ACROSS] = "1"
             post.setdefault(ACTION_CHECKBOX_NAME, "0")
@@ -130,21 +135,13 @@ class RevokingMixin(_ModelAdmin):
         self.delete_queryset(request, [obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[AbstractSession]) -> None:
-        chosen = list(queryset)
-        rows = registry.sessions(self.model).filter(pk__in=[session.pk for session in chosen])
-        ended = end(
-            rows,
-            reason=SessionEndReason.REVOKED,
-            actor=request.user,
-            public_ids=[session.public_id for session in chosen],
-            or_gone=True,
-        )
-        after_commit(partial(self._warn_if_late, request, ended), rows.db)
+        ended = registry.revoke_sessions(queryset, actor=request.user, model=self.model)
+        ended.on_commit(partial(self._warn_if_late, request))
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        """Describe what a confirmation page is about; nothing hangs on a session."""
+        """Return what a confirmation page shows of the sessions, without related objects."""
         sessions = list(objs)
         mark_current(request, sessions)
         named = [self._describe(request, session) for session in sessions[:MAX_NAMED]]
@@ -161,19 +158,19 @@ class RevokingMixin(_ModelAdmin):
     def log_deletions(
         self, request: HttpRequest, queryset: Iterable[AbstractSession]
     ) -> list[LogEntry]:
-        """Log who revoked whose session, by public id."""
+        """Write to the admin's log who revoked whose session, by public id."""
         return log_ends(self.model, request.user, self.owner, queryset)
 
     def owner(self, session: AbstractSession) -> str:
-        """Return in words whose session it is."""
+        """Return the name of the session's user, or words for a visitor or a missing user."""
         raise NotImplementedError
 
     def device(self, session: AbstractSession) -> str:
-        """Return the device in words, marked if it is the one that looks."""
+        """Return the label of the device, marked if the session makes this request."""
         raise NotImplementedError
 
     def _describe(self, request: HttpRequest, session: AbstractSession) -> str:
-        # Who may revoke and not look, is told no more than they came with.
+        # Without the view permission a user sees no more than the public id in the URL.
         if not self.has_view_permission(request, session):
             return str(session.public_id)
         parts = (self.owner(session), self.device(session), session.ip_address)
@@ -182,7 +179,7 @@ class RevokingMixin(_ModelAdmin):
     def _allowed(
         self, request: HttpRequest, chosen: Iterable[AbstractSession]
     ) -> list[AbstractSession]:
-        """Return what the user may revoke of ``chosen``, and report how much that leaves out."""
+        """Return those of ``chosen`` that the user may revoke; report how many are left out."""
         sessions = list(chosen)
         allowed = [one for one in sessions if self.has_delete_permission(request, one)]
         if count := len(sessions) - len(allowed):
@@ -197,10 +194,11 @@ class RevokingMixin(_ModelAdmin):
     def _as_confirmed(
         self, request: HttpRequest, queryset: QuerySet[AbstractSession]
     ) -> Iterable[AbstractSession]:
-        """Return the sessions of ``queryset``, of a choice across pages the newest.
+        """Return the sessions of ``queryset``, of a choice across pages the newest ``MAX_ACROSS``.
 
-        Without those that are newer or older than what the confirmation page was about. It names
-        the ends where it does not name all (they would pass DATA_UPLOAD_MAX_NUMBER_FIELDS).
+        After the confirmation, sessions that are newer or older than those of the confirmation
+        page are left out. The page's form names the newest and the oldest alone: a field for each
+        session would exceed DATA_UPLOAD_MAX_NUMBER_FIELDS.
         """
         if request.POST.get(SELECT_ACROSS) != "1":
             return queryset
@@ -221,13 +219,13 @@ class RevokingMixin(_ModelAdmin):
         if request.POST.get("post"):
             for start in range(0, len(sessions), registry.BATCH):
                 batch = sessions[start : start + registry.BATCH]
-                # Logged and done, or neither (where both are in one database).
+                # Sessions and admin log commit together, if they are in one database.
                 with transaction.atomic(using=registry.sessions(self.model).db):
                     self.log_deletions(request, batch)
                     self.delete_queryset(request, batch)
             self._report(request, len(sessions))
             return None
-        request.current_app = self.admin_site.name  # for its URLs
+        request.current_app = self.admin_site.name  # for {% url %} in the template
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Revoke sessions"),
@@ -240,28 +238,28 @@ class RevokingMixin(_ModelAdmin):
             "selected": selected,
             "action": request.POST.get("action"),
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
-            # Of a choice across pages only the newest (the first) and the oldest are named.
+            # A choice across pages names its newest (selected[0]) and its oldest session only.
             "oldest": selected[-1].pk,
             "select_across": request.POST.get(SELECT_ACROSS) == "1",
         }
         return TemplateResponse(request, self.delete_selected_confirmation_template, context)
 
-    def _warn_if_late(self, request: HttpRequest, ended: EndedCount) -> None:
-        if ended.at_once is False:
+    def _warn_if_late(self, request: HttpRequest, in_force: InForce) -> None:
+        if in_force is not InForce.WITHIN_LEASE:
+            return
+        if copies_are_out_of_reach():
+            level, message = (
+                messages.INFO,
+                gettext("Sessions lie in cookies: what was revoked is refused within %d seconds."),
+            )
+        else:
             level, message = (
                 messages.WARNING,
                 gettext(
                     "The cache did not answer: what was revoked may be used for %d seconds more."
                 ),
             )
-            if copies_are_out_of_reach():
-                level, message = (
-                    messages.INFO,
-                    gettext(
-                        "Sessions lie in cookies: what was revoked is refused within %d seconds."
-                    ),
-                )
-            self.message_user(request, message % conf.lease, level)
+        self.message_user(request, message % conf.lease, level)
 
     def _report(self, request: HttpRequest, count: int) -> None:
         message = ngettext("Revoked %d session.", "Revoked %d sessions.", count)

@@ -318,7 +318,7 @@ class TrackedStore(RowStore):
             reason=self.flush_reason,
             actor=self.flush_actor,
             public_ids=[replaced.public_id],
-        )
+        ).count
 
     def _had_user(self) -> bool:
         """Whether somebody was signed in in the row that this store has read or written."""
@@ -339,7 +339,7 @@ class TrackedStore(RowStore):
             rows = rows.filter(secret_hash=bytes(row.secret_hash))
         else:
             rows = rows.filter(user=row.user_id)
-        return end(rows, reason=reason, actor=actor, public_ids=[key.public_id])
+        return end(rows, reason=reason, actor=actor, public_ids=[key.public_id]).count
 
     def _update(self, data: dict[str, Any]) -> None:
         """Write ``data`` over what was loaded, merged with what others have saved since.

@@ -22,6 +22,8 @@ from django_sessionkit.backends import presented
 from django_sessionkit.backends.presented import now
 from django_sessionkit.backends.renewed import OVERLAP
 from django_sessionkit.backends.replaced import IN_FLIGHT, KEPT_FOR
+from django_sessionkit.ending import Ended
+from django_sessionkit.events import InForce
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
@@ -496,8 +498,20 @@ def test_a_database_that_fails_at_the_renewal_loses_no_response(
 
 def test_what_ended_is_told_to_be_refused_within_the_lease(engine: Engine) -> None:
     people = People(engine)
-    assert registry.revoke(people.first.public_id).at_once is False
-    assert registry.revoke_user(people.alice).at_once is False
-    assert registry.revoke_user(people.alice).at_once is True  # there were none
+    assert registry.revoke(people.first.public_id).in_force is InForce.WITHIN_LEASE
+    assert registry.revoke_user(people.alice).in_force is InForce.WITHIN_LEASE
+    assert registry.revoke_user(people.alice) == Ended(0, InForce.NOW)
     with override_settings(SESSIONKIT_LEASE=0):
-        assert registry.revoke_everyone().at_once is True
+        assert registry.revoke_everyone().in_force is InForce.NOW
+
+
+def test_what_a_transaction_ends_is_told_to_be_refused_within_the_lease_after_the_commit(
+    engine: Engine,
+) -> None:
+    people, told = People(engine), list[InForce]()
+    with transaction.atomic():
+        ended = registry.revoke_user(people.alice)
+        assert ended == Ended(3, InForce.ON_COMMIT)
+        ended.on_commit(told.append)
+        assert told == []
+    assert told == [InForce.WITHIN_LEASE]

@@ -116,7 +116,7 @@ def test_what_was_revoked_after_the_commit_of_its_login_is_not_saved_again(
 ) -> None:
     def act(request: Any) -> None:
         sign_in(request, save="saved", taken_back=False)
-        assert registry.revoke_user(User.objects.get()) == 1
+        assert registry.revoke_user(User.objects.get()).count == 1
 
     views.acts["act"] = act
     browser.get("/do/act/")

@@ -61,14 +61,14 @@ def test_sessions_are_found_and_revoked_by_user_and_by_primary_key(users: list[A
     kept, revoked, other = signed_in("alice"), signed_in("alice"), signed_in("bob")
     assert len(registry.list_sessions(alice)) == len(registry.list_sessions(alice.pk)) == 2
     keep = registry.list_sessions(alice)[-1]
-    assert registry.revoke_others(alice, keep=keep) == 1
+    assert registry.revoke_others(alice, keep=keep).count == 1
     assert registry.list_sessions(alice) == [keep]
     assert [browser.get("/whoami/").text for browser in (kept, revoked, other)] == [
         "alice",
         "",
         "bob",
     ]
-    assert registry.revoke_user(bob.pk) == 1
+    assert registry.revoke_user(bob.pk).count == 1
     assert other.get("/whoami/").text == ""
 
 

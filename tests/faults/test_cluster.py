@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from django_sessionkit import registry
+from django_sessionkit.events import InForce
 from django_sessionkit.models import Session
 from tests.faults.failovers import BOUND, FailOver
 from tests.faults.sites import each_engine, signed_in, site
@@ -34,9 +35,9 @@ def test_sessions_are_read_saved_and_revoked_wherever_they_lie(
         call_command("clearsessions", verbosity=0)
         assert Session.objects.count() == len(browsers)
         ended = registry.revoke(browsers[0].row)
-        assert (ended, ended.at_once) == (1, True)
+        assert (ended.count, ended.in_force) == (1, InForce.NOW)
         ended = registry.revoke_everyone()
-        assert (ended, ended.at_once) == (len(browsers) - 1, True)
+        assert (ended.count, ended.in_force) == (len(browsers) - 1, InForce.NOW)
         assert [master.ask("DBSIZE") for master in cluster.masters()] == [0, 0, 0]
         assert all(browser.get("/whoami/").content == b"" for browser in browsers)
 
@@ -51,7 +52,7 @@ def test_a_cluster_of_one_node_may_be_reached_as_if_it_were_none(
         with site(kind, single_cache(server), lease=60):
             browsers = [signed_in() for _ in range(3)]
             ended = registry.revoke_user(User.objects.get())
-            assert (ended, ended.at_once) == (3, True)
+            assert (ended.count, ended.in_force) == (3, InForce.NOW)
             assert [browser.get("/whoami/").content for browser in browsers] == [b""] * 3
 
 

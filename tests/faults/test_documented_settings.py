@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 
 from django_sessionkit import registry
+from django_sessionkit.events import InForce
 from tests.browsers import Browser, both_ways
 from tests.redis_caches import session_cache
 
@@ -55,7 +56,7 @@ def use_it(is_async: bool) -> None:
     for _ in range(2):
         assert browser.data()["cat"] == "Tom"
     ended = registry.revoke(browser.row)
-    assert (ended, ended.at_once) == (1, True)
+    assert (ended.count, ended.in_force) == (1, InForce.NOW)
     assert browser.get("/whoami/").text == ""
 
 

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from django_sessionkit import registry
+from django_sessionkit.events import InForce
 from django_sessionkit.signals import session_ended
 from tests.browsers import Browser
 from tests.faults.sites import LEASE, each_engine, signed_in, site
@@ -50,7 +51,7 @@ def test_it_is_reported_and_holds_a_lease_after_the_cache_is_back(
         redis_server.kill()
         caplog.clear()
         ended = revoke(browser)
-        assert (ended, ended.at_once) == (1, False)
+        assert (ended.count, ended.in_force) == (1, InForce.WITHIN_LEASE)
         (record,) = (each for each in caplog.records if each.name == "django_sessionkit")
         assert record.levelno == logging.ERROR
         assert str(browser.session_key) not in caplog.text
@@ -63,10 +64,11 @@ def test_it_is_reported_and_holds_a_lease_after_the_cache_is_back(
 
 
 @each_engine
-def test_the_signal_tells_what_the_transaction_could_not_return(
+def test_what_a_transaction_could_not_return_is_told_after_its_commit(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     told: list[bool | None] = []
+    outcomes: list[InForce] = []
 
     def listen(at_once: bool | None, **kwargs: Any) -> None:
         told.append(at_once)
@@ -78,8 +80,10 @@ def test_the_signal_tells_what_the_transaction_could_not_return(
             redis_server.kill()
             with transaction.atomic():
                 ended = registry.revoke(browser.row)
-                assert (ended, ended.at_once) == (1, None)
+                assert (ended.count, ended.in_force) == (1, InForce.ON_COMMIT)
+                ended.on_commit(outcomes.append)
             assert told == [False]
+            assert outcomes == [InForce.WITHIN_LEASE]
             assert "did not answer" in caplog.text
             assert not is_in(browser)
     finally:
@@ -93,5 +97,5 @@ def test_what_is_revoked_with_the_cache_up_is_reported_as_refused_at_once(
     with site(kind, single_cache(redis_server)):
         browser = signed_in()
         ended = registry.revoke(browser.row)
-        assert (ended, ended.at_once) == (1, True)
+        assert (ended.count, ended.in_force) == (1, InForce.NOW)
         assert not is_in(browser)

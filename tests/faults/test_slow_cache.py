@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from django_sessionkit import registry
+from django_sessionkit.events import InForce
 from tests.browsers import Browser, both_ways
 from tests.faults.sites import LEASE, each_engine, signed_in, site
 from tests.redis_caches import TIMEOUTS, single_cache
@@ -85,7 +86,7 @@ def test_revoking_waits_once_and_says_that_it_is_not_at_once(
         start = time.monotonic()
         ended = registry.revoke(row)
         assert time.monotonic() - start < TIMEOUTS["SOCKET_TIMEOUT"] + SLACK
-        assert (ended, ended.at_once) == (1, False)
+        assert (ended.count, ended.in_force) == (1, InForce.WITHIN_LEASE)
         redis_server.resume()
         time.sleep(LEASE)
         assert browser.get("/whoami/").content == b""

@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         name="a row that is deleted without being read leaves its copy in the cache",
         file="ending.py",
-        old="        recall.public_ids.update(public_ids)\n    recall.schedule(chosen.db)",
-        new="        pass\n    recall.schedule(chosen.db)",
+        old="plan.invalidate(count, plan.public_ids or () if count else ())",
+        new="plan.invalidate(count, ())",
         tests=("tests/test_ending.py",),
     ),
     Mutant(
@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         name="the copy stays of a row that another process has deleted before it was killed",
         file="ending.py",
-        old="recall = Recall(public_ids if public_ids and or_gone else ())",
-        new="recall = Recall()",
+        old="        plan.recall.public_ids.update(public_ids)\n",
+        new="        pass\n",
         tests=("tests/test_admin_revoking.py",),
     ),
 )

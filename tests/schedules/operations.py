@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.base_session import SessionQuerySet
+from django_sessionkit.events import InForce
 from django_sessionkit.exceptions import CacheUnreachable, SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
@@ -189,12 +190,13 @@ class Operations:
     def revoke(self) -> None:
         session = self._any_session()
         with self._begun(session.ends) as end:
-            at_once = registry.revoke(session.public_id).at_once
+            in_force = registry.revoke(session.public_id).in_force
             self._given(end)
-            end.is_late = at_once is not True or end.is_restored
+            is_now = in_force is InForce.NOW
+            end.is_late = not is_now or end.is_restored
             client = self._scheduler.running
-            if at_once is not True and client is not None and not client.has_missed:
-                raise Broken(f"The cache has answered, and at_once is {at_once}.")
+            if not is_now and client is not None and not client.has_missed:
+                raise Broken(f"The cache has answered, and the end is in force {in_force}.")
 
     def delete_queryset(self) -> None:
         """It finds out by itself which there are, and takes nothing back of what is gone."""

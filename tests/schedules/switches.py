@@ -13,6 +13,8 @@ from django_sessionkit.backends import rows
 from django_sessionkit.base_session import SessionQuerySet
 from django_sessionkit.conf import conf
 from django_sessionkit.copies import format as entries
+from django_sessionkit.deletion import delete_unread
+from django_sessionkit.events import InForce
 from django_sessionkit.recall import Recall
 
 #: Keeps a rule switched off while it is entered.
@@ -33,18 +35,16 @@ class _Leaving(Recall):
     """Takes nothing back, and says that it has."""
 
     def schedule(self, using: str, added: Iterable[uuid.UUID] | None = None) -> None:
-        self.at_once = True
+        self.in_force = InForce.NOW
 
 
 ENDS_LEAVE_COPIES = instead(ending, "Recall", _Leaving)
 
 
-def _end_after_drop(
-    chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall: Recall
-) -> int:
-    recall.public_ids.update(public_ids)
-    recall._act(chosen.db)
-    return int(chosen._raw_delete(chosen.db))
+def _end_after_drop(plan: ending._Plan) -> int:
+    plan.recall.public_ids.update(plan.public_ids or ())
+    plan.recall._act(plan.using)
+    return delete_unread(plan.rows)
 
 
 DROP_BEFORE_DELETE = instead(ending, "_end_unread", _end_after_drop)

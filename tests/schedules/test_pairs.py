@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import override_settings
 
 from django_sessionkit import registry
+from django_sessionkit.events import InForce
 from django_sessionkit.keys import SplitKey
 from tests.engines import Engine
 from tests.schedules.engines import CACHE, CACHED_DB
@@ -29,7 +30,7 @@ PAIRS = 500 if connection.vendor == "sqlite" else 2000
 def revoke(session_key: str) -> None:
     key = SplitKey.parse(session_key)
     assert key is not None
-    assert registry.revoke(key.public_id).at_once
+    assert registry.revoke(key.public_id).in_force is InForce.NOW
 
 
 @pytest.mark.parametrize("engine", [CACHED_DB, CACHE], ids=str)

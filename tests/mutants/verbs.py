@@ -55,6 +55,13 @@ MUTANTS = (
         tests=("tests/test_ending.py",),
     ),
     Mutant(
+        name="a revoke says that it is in force before its transaction commits",
+        file="recall.py",
+        old="        self.in_force = InForce.ON_COMMIT\n",
+        new="",
+        tests=("tests/test_ending.py",),
+    ),
+    Mutant(
         name="session_ended is sent although the transaction rolls back afterwards",
         file="announcing.py",
         old="after_commit(ends.commit, using)",

@@ -13,3 +13,4 @@ CACHE = Engine(
     rows_for_visitors=False,
     keeps_public_id_at_login=False,
 )
+ENGINES = (CACHED_DB, CACHE)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from types import ModuleType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
-from unittest import mock
 
 from django.core.cache import caches
 
-from django_sessionkit.backends import cached_db, data
+from django_sessionkit.copies import copies_in, data_in
 from django_sessionkit.copies.format import HEAD, STAMP
 from tests.engines import Engine
 from tests.schedules.cache_time import FORGED, TICKS, CacheTime
 from tests.schedules.operations import CUT_OFF, UNREACHABLE, Operations
 from tests.schedules.promises import Promises
 from tests.schedules.scheduler import Scheduler
+from tests.schedules.seams import everywhere
 from tests.schedules.stepping import Stepping, step_at_statements
 
 CLIENTS = "ABCD"
@@ -151,21 +150,18 @@ def searching(engine: Engine) -> Iterator[Search]:
     scheduler = Scheduler(CLIENTS, lambda: step_at_statements(scheduler))
     search = Search(engine, scheduler, CacheTime(caches[engine.cache_alias]))
     with ExitStack() as stack:
-        stack.enter_context(stepping_cache(cached_db, "copies_in", scheduler, search))
-        stack.enter_context(stepping_cache(data, "data_in", scheduler, search))
+        for real in (copies_in, data_in):
+            stack.enter_context(stepping_cache(real, scheduler, search))
         stack.enter_context(scheduler)
         yield search
 
 
-@contextmanager
 def stepping_cache(
-    module: ModuleType, name: str, scheduler: Scheduler, search: Search
-) -> Iterator[None]:
-    """Make each access to the cache a step, for the engine in ``module``."""
-    real = getattr(module, name)
+    real: Callable[..., Any], scheduler: Scheduler, search: Search
+) -> AbstractContextManager[object]:
+    """Make each access to the cache a step, for those who ask ``real`` for access to it."""
 
     def wrapped(*args: Any) -> Stepping:
         return Stepping(real(*args), scheduler, search.see)
 
-    with mock.patch.object(module, name, wrapped):
-        yield
+    return everywhere(real, wrapped)()

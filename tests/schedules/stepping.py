@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,23 @@ from django.db import connection
 from django_sessionkit.exceptions import CacheUnreachable
 from tests.interleaving import TABLE
 from tests.schedules.scheduler import Scheduler
+
+#: What is made of the SQL of clients, while a rule about statements is switched off.
+_rewrites: list[Callable[[str], str]] = []
+
+
+def rewriting(rewrite: Callable[[str], str]) -> Callable[[], AbstractContextManager[None]]:
+    """Return a switch that lets clients execute ``rewrite(sql)`` on sessions."""
+
+    @contextmanager
+    def switch() -> Iterator[None]:
+        _rewrites.append(rewrite)
+        try:
+            yield
+        finally:
+            _rewrites.remove(rewrite)
+
+    return switch
 
 
 def step_at_statements(scheduler: Scheduler) -> None:
@@ -28,6 +46,8 @@ def step_at_statements(scheduler: Scheduler) -> None:
                 scheduler.note(verb)
             else:
                 scheduler.step(verb)
+            for rewrite in _rewrites:
+                sql = rewrite(sql)
         return execute(sql, params, many, context)
 
     connection.execute_wrappers.append(wait)

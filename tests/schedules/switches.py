@@ -1,30 +1,28 @@
-"""Switching a rule off, so as to see that the search misses it."""
+"""Rules of both engines with a cache, to be switched off to see that the search misses them."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 from unittest import mock
 
-from django_sessionkit import ending, prepared
-from django_sessionkit.backends import rows
-from django_sessionkit.base_session import SessionQuerySet
-from django_sessionkit.conf import conf
+from django.contrib.sessions.backends.base import CreateError
+from django.db import DEFAULT_DB_ALIAS
+
+from django_sessionkit import ending, recall
 from django_sessionkit.copies import format as entries
+from django_sessionkit.copies.format import Entry
+from django_sessionkit.exceptions import SessionGone
+from django_sessionkit.keys import SplitKey
 from django_sessionkit.recall import Recall
-
-#: Keeps a rule switched off while it is entered.
-Switch = Callable[[], AbstractContextManager[object]]
-
-LEASE_MS = conf.lease * 1000
-
-
-def instead(owner: object, name: str, new: object) -> Switch:
-    """Put something else in the place of a method or a function."""
-    return lambda: mock.patch.object(owner, name, new)
-
+from tests.engines import Engine
+from tests.schedules import broken_caches
+from tests.schedules.seams import Switch, everywhere, instead, together
+from tests.schedules.stepping import rewriting
 
 NOTHING_AUTHENTICATED = instead(entries, "_is_authentic", lambda *_: True)
 
@@ -36,41 +34,79 @@ class _Leaving(Recall):
         self.at_once = True
 
 
+class _Early(Recall):
+    """Takes back what is known from the start, before the rows are deleted, and not again."""
+
+    def __init__(self, public_ids: Iterable[uuid.UUID] = (), store: Any = None) -> None:
+        super().__init__(public_ids, store)
+        self._is_done = bool(self.public_ids)
+        if self._is_done:
+            super().schedule(DEFAULT_DB_ALIAS)
+
+    def schedule(self, using: str, added: Iterable[uuid.UUID] | None = None) -> None:
+        if not self._is_done:
+            super().schedule(using, added)
+
+
 ENDS_LEAVE_COPIES = instead(ending, "Recall", _Leaving)
+DROP_BEFORE_DELETE = instead(ending, "Recall", _Early)
+
+#: But for the taking back of copies, which tells a transaction by itself.
+NO_TRANSACTIONS_KNOWN = everywhere(recall.in_transaction, lambda using: False)
+NOTHING_TOUCHED = everywhere(recall.is_touched, lambda *_: False)
+SAVES_COPIED_BEFORE_COMMIT = together(NO_TRANSACTIONS_KNOWN, broken_caches.NO_FILLS_IN_TRANSACTIONS)
 
 
-def _end_after_drop(
-    chosen: SessionQuerySet, public_ids: Iterable[uuid.UUID], recall: Recall
-) -> int:
-    recall.public_ids.update(public_ids)
-    recall._act(chosen.db)
-    return int(chosen._raw_delete(chosen.db))
+class _Unproven(bytes):
+    """A hash that each secret is taken to be that of."""
 
 
-DROP_BEFORE_DELETE = instead(ending, "_end_unread", _end_after_drop)
+def _unpack_unproven(raw: object, public_id: uuid.UUID) -> Entry:
+    entry = entries.unpack(raw, public_id)
+    return dataclasses.replace(entry, secret_hash=_Unproven(entry.secret_hash))
 
 
-def written_without(condition: str) -> Switch:
-    """Write to rows whether or not this condition holds."""
+_proves = SplitKey.proves
 
-    class Careless(SessionQuerySet):
-        def filter(self, *args: Any, **kwargs: Any) -> Any:
-            if "id" in kwargs:
-                kwargs.pop(condition, None)
-            return super().filter(*args, **kwargs)
 
-    def all_rows(self: rows.RowStore) -> SessionQuerySet:
-        return Careless(self.model)
+def _proves_or_need_not(self: SplitKey, secret_hash: bytes | memoryview) -> bool:
+    return isinstance(secret_hash, _Unproven) or _proves(self, secret_hash)
 
-    real = prepared.update
 
-    def update(model: Any, was: Mapping[str, Any], changes: Mapping[str, Any], using: str) -> int:
-        kept = {name: value for name, value in was.items() if name != condition}
-        return real(model, kept, changes, using)
+COPIES_CONFIRM_ANY_KEY = together(
+    everywhere(entries.unpack, _unpack_unproven),
+    instead(SplitKey, "proves", _proves_or_need_not),
+)
 
-    @contextmanager
-    def switch() -> Iterator[None]:
-        with instead(rows.RowStore, "_rows", all_rows)(), instead(prepared, "update", update)():
-            yield
 
-    return switch
+def updated_without(column: str) -> Switch:
+    """Update rows whether or not this column is as the condition of the UPDATE has it."""
+    # The parameter stays, so that the others keep their places.
+    condition = re.compile(rf"[\w.`\"]*[`\"]{column}[`\"] = ((?:_binary )?%s)")
+
+    def careless(sql: str) -> str:
+        if not sql.startswith("UPDATE "):
+            return sql
+        changes, where, conditions = sql.rpartition(" WHERE ")
+        return changes + where + condition.sub(r"\1 IS NOT NULL", conditions)
+
+    return rewriting(careless)
+
+
+def inserted_again(engine: Engine) -> Switch:
+    """Let a save whose session has gone insert it, under the same key."""
+    store_class: Any = import_module(engine.path).SessionStore
+    save = store_class.save
+
+    def save_or_insert(self: Any, must_create: bool = False) -> None:
+        try:
+            save(self, must_create)
+        except SessionGone as error:
+            again = store_class()
+            again._session_key, again._session_cache = self._session_key, dict(self.items())
+            try:
+                save(again, must_create=True)
+            except CreateError:
+                raise error from None  # there is a row, with another secret
+
+    return lambda: mock.patch.object(store_class, "save", save_or_insert)

@@ -14,8 +14,8 @@ import pytest
 from tests.schedules import copies_rules, data_rules, found
 from tests.schedules.engines import CACHE, CACHED_DB
 from tests.schedules.promises import Broken
+from tests.schedules.seams import Switch
 from tests.schedules.search import Search
-from tests.schedules.switches import Switch
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 

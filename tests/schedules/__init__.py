@@ -4,6 +4,10 @@
 statement and each access to the cache a step; ``cache_time`` lets the cache's time pass and things
 happen to what it holds; ``operations`` is what clients do; ``promises`` knows what must hold, and
 ``search`` draws a schedule from a seed and runs it. All of it on a real database and real Redis.
+``traces`` knows which steps the seeds have taken so far.
+
+That the search finds breaks is seen by switching rules off, one at a time (``copies_rules``,
+``data_rules``), in what outlasts a store (``seams``).
 
 Left out: what others do while a transaction is open that has written. From its first statement to
 its commit is one step, since whoever waits for a lock in a database can't be scheduled. What only

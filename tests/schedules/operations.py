@@ -142,7 +142,7 @@ class Operations:
                 try:
                     store.save()
                 except SessionGone:
-                    self.promises.check_refusal(key, name)
+                    self._refused(key, name)
                 else:
                     seen = dict(self._engine.store(key.session_key).items())
                     if name not in seen:
@@ -246,6 +246,7 @@ class Operations:
         start = start or self._start()
         store = self._engine.store(key.session_key)
         data = dict(store.items())
+        self._scheduler.tell(f"sees {', '.join(sorted(data)) or 'nothing'}")
         self.promises.check_load(key, start, data)
         return store, data
 
@@ -265,14 +266,18 @@ class Operations:
         try:
             store.save()
         except SessionGone:
-            self.promises.check_refusal(key, name)
+            self._refused(key, name)
             return None
         if store.is_retired:
             # A login over a key that another request has just replaced: nothing of it is saved.
-            self.promises.check_refusal(key, name)
+            self._refused(key, name)
             return None
         self._given(saved)
         return name, saved
+
+    def _refused(self, key: Key, name: str) -> None:
+        self._scheduler.tell(f"is refused {name}")
+        self.promises.check_refusal(key, name)
 
     def _keep(self, session: Known, name: str, saved: Promise) -> None:
         if self._engine.data_in_row or not saved.is_restored:

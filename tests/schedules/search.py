@@ -91,11 +91,11 @@ class Search:
             operations.finish()
         except Exception as error:
             kind = f"{'' if is_signed_in else 'not '}signed in, {'' if is_copied else 'not '}copied"
-            steps = "\n  ".join(self._trace())
+            steps = "\n  ".join(self._scheduler.trace)
             raise Violation(f"{error!r}\nSeed {seed}, {kind}:\n  {steps}") from error
         finally:
             self._time.clean()
-        return self._trace()
+        return self._scheduler.trace
 
     def first_violation(
         self, seeds: Iterable[int], *, of_leases: bool = False
@@ -114,9 +114,6 @@ class Search:
             version = STAMP.unpack(result.raw[HEAD - STAMP.size : HEAD])[0]
             if version != FORGED:
                 self._promises.check_version(public_id, version)
-
-    def _trace(self) -> list[str]:
-        return [f"{client}: {step}" for client, step in self._scheduler.trace]
 
 
 def draw_programs(draw: random.Random, engine: Engine) -> list[list[str]]:

@@ -40,9 +40,8 @@ def search(
     # Nor is it passed by for a time that no scheduler knows of.
     monkeypatch.setattr(f"{PAUSED}.PAUSE", 0.0)
     monkeypatch.setattr(f"{PAUSED}._paused_until", {})
-    with (
-        write_ahead_log(),
-        override_settings(SESSION_ENGINE=engine.path, SESSION_CACHE_ALIAS=engine.cache_alias),
-        searching(engine) as search,
-    ):
+    settings = {"SESSION_ENGINE": engine.path}
+    if engine.cache_alias is not None:
+        settings["SESSION_CACHE_ALIAS"] = engine.cache_alias
+    with write_ahead_log(), override_settings(**settings), searching(engine) as search:
         yield search

@@ -1,6 +1,6 @@
 """What seeds have done, recorded: a change that breaks no promise is seen by its steps.
 
-Of each seed the first bytes of a digest of its trace stand in ``traces/<engine>.bin``, one seed
+Of each seed the first bytes of a digest of its trace stand in ``traces/<engine>-<kind>.bin``, one
 after the other. A trace tells which client made which step, and what it has seen; of keys, tokens,
 moments and whatever else is another each time it tells nothing.
 """
@@ -36,7 +36,7 @@ class Recorded:
             os.close(file)
 
     def moved(self, traces: Traces) -> list[int]:
-        """Return the seeds whose trace is not the recorded one.
+        """Return the seeds whose trace is not the recorded one, if there is one.
 
         Raises FileNotFoundError if none are recorded.
         """
@@ -44,7 +44,7 @@ class Recorded:
         return [
             seed
             for seed, trace in _recordable(traces)
-            if recorded[seed * SIZE : (seed + 1) * SIZE] != digest(trace)
+            if recorded[seed * SIZE : (seed + 1) * SIZE] not in (b"", digest(trace))
         ]
 
 

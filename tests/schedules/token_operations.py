@@ -1,0 +1,180 @@
+"""What clients do to sessions that lie in tokens, which they hold themselves."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tests.engines import Engine
+from tests.schedules.clock import MOMENT, Clock
+from tests.schedules.operations import Operations
+from tests.schedules.promises import USER, Known, Promise
+from tests.schedules.scheduler import Scheduler
+from tests.schedules.timing import UNITS
+from tests.schedules.token_promises import Token, TokenPromises
+
+
+class TokenOperations(Operations):
+    """The operations of one schedule, with tokens."""
+
+    promises: TokenPromises
+    _time: Clock
+
+    def __init__(self, engine: Engine, scheduler: Scheduler, time: Clock) -> None:
+        super().__init__(engine, scheduler, time)
+        self.promises = TokenPromises(data_in_row=False)
+        self._users = 1
+        self.by_name |= {
+            "a moment passes": partial(time.tick, MOMENT),
+            "change the user": self.change_user,
+            "change the user again": partial(self.change_user, rolls_back=True),
+            "save after a load in a transaction": self.save_after_load_in_transaction,
+        }
+
+    def begin(self, *, is_signed_in: bool, is_copied: bool) -> None:
+        store = self._engine.store()
+        store["start"] = 1
+        if is_signed_in:
+            store[USER] = "1"
+        store.save()
+        self._hand_out_token(store, self._known(store), frozenset({"start"}), None)
+        if is_copied:
+            self.load()
+
+    def finish(self) -> None:
+        for session in self.promises.sessions.values():
+            self.promises.check_force(session, self._rows(session).first())
+        for passes in (0, UNITS - 1, 1):
+            self._time.tick(passes)
+            for token in self.promises.keys:
+                self._load(token)
+
+    # Requests
+
+    def save(self, times: int = 1) -> None:
+        token = self._any_token()
+        store, data = self._load(token)
+        if data:
+            self._save(store, token, times)
+
+    def save_again(self) -> None:
+        token = self._any_token()
+        store, data = self._load(token)
+        if data and (name := self._saved_in_vain(store, token)):
+            self._save(store, token, 1, name)
+
+    def save_after_load_in_transaction(self) -> None:
+        token = self._any_token()
+        store, data = self._load_among_others(token)
+        if data:
+            self._save(store, token, 1)
+
+    def renew(self) -> None:
+        token = self._any_token()
+        store, data = self._load(token)
+        if data and store.lease_has_run_out():
+            store.renew_lease()
+            if store.has_new_cookie:
+                self._hand_out_token(store, token.session, token.names, token)
+
+    def replace_key(self, is_login: bool = False, rolls_back: bool = False) -> None:
+        token = self._any_token()
+        store, data = self._load(token)
+        if not data:
+            return
+        if is_login:
+            store[USER] = token.user or "1"
+            store.mark_authenticated()
+        # A visitor's goes on beside the one of the login: no row tells that it was replaced.
+        tokens = self.promises.tokens_of(token.session, token.secret, lambda user: True)
+        replaced = Promise()
+        if token.user is not None:
+            self.promises.retiring(tokens, replaced)
+        store.cycle_key()
+        self._replace(store, token, replaced, rolls_back)
+
+    def change_user(self, rolls_back: bool = False) -> None:
+        """Let somebody else go on with the session, under the same key."""
+        token = self._any_token()
+        store, data = self._load(token)
+        if not data or token.user is None:
+            return
+        self._users += 1
+        store[USER] = user = str(self._users)
+        changed = Promise()
+        tokens = self.promises.tokens_of(token.session, token.secret, lambda was: was != user)
+        self.promises.retiring(tokens, changed)
+        self._replace(store, token, changed, rolls_back)
+
+    def log_out(self) -> None:
+        token = self._any_token()
+        store, data = self._load(token)
+        if not data or not token.session.has_row:
+            return
+        end = Promise()
+        token.session.ends.append(end)
+        store.flush()
+        # Whose token was replaced ends nothing, and can't tell.
+        if not token.retired:
+            self._given(end)
+
+    # Their parts
+
+    def _replace(self, store: Any, token: Token, replaced: Promise, rolls_back: bool) -> None:
+        """Save what retires others, unless that is refused."""
+        first = self._saved_in_vain(store, token) if rolls_back else ""
+        saved = None if first is None else self._saved(store, token)
+        if saved is None:
+            self.promises.not_retired(replaced)
+            return
+        session, names = token.session, token.names | {saved[0]}
+        if first:
+            names |= {first}
+        if self._public_id(store.session_key) == session.public_id:
+            self._given(replaced)
+        else:
+            self.promises.not_retired(replaced)
+            is_first_login = token.user is None
+            session = self._known(store) if is_first_login else self._started_over(store, token)
+        self._hand_out_token(store, session, names, token, replaced)
+
+    def _save(self, store: Any, token: Token, times: int, *names: str) -> None:
+        """Save so many times; ``names`` were saved before, and that was rolled back."""
+        session, held = token.session, token.names | {*names}
+        for _ in range(times):
+            if (saved := self._saved(store, token)) is None:
+                return
+            held |= {saved[0]}
+            if self._public_id(store.session_key) != session.public_id:
+                session = self._started_over(store, token)
+        self._hand_out_token(store, session, held, token)
+
+    def _hand_out_token(
+        self,
+        store: Any,
+        session: Known,
+        names: frozenset[str],
+        parent: Token | None,
+        own: Promise | None = None,
+    ) -> None:
+        key = self._engine.split_key(store.session_key)
+        assert key is not None
+        token = Token(
+            store.session_key,
+            session,
+            is_signed_in=USER in store,
+            user=store.get(USER),
+            secret=key.secret if session.has_row else b"",
+            names=names,
+        )
+        self.promises.hand_out_token(token, parent, own)
+
+    def _revoked(self, end: Promise, at_once: bool | None) -> None:
+        """Whatever is said of it, nobody can take a token back."""
+
+    def _given(self, promise: Promise) -> None:
+        super()._given(promise)
+        promise.is_late = True
+
+    def _any_token(self) -> Token:
+        return self._scheduler.random.choice(self.promises.keys)

@@ -9,7 +9,7 @@ holds. Where clients hold tokens, ``token_operations`` and ``token_promises`` ha
 own, and ``clock`` is the time. ``traces`` knows which steps the seeds have taken so far.
 
 That the search finds breaks is seen by switching rules off, one at a time (``copies_rules``,
-``data_rules``), in what outlasts a store (``seams``).
+``data_rules``, ``row_rules``, ``token_rules``), in what outlasts a store (``seams``).
 
 Left out: what others do while a transaction is open that has written. From its first statement to
 its commit is one step, since whoever waits for a lock in a database can't be scheduled. What only

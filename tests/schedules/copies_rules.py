@@ -35,5 +35,10 @@ LEASE_RULES: Mapping[str, Switch] = {
     "a fill keeps the lease of its ticket": broken_scripts.FILL_WITH_NEW_LEASE,
     "a save keeps the lease of the copy": replace(life=NEW_LEASE),
 }
+#: Seen where transactions are rolled back.
+ROLLBACK_RULES: Mapping[str, Switch] = {
+    "what was rolled back is saved again": switches.ROLLBACKS_UNNOTICED,
+    "nothing goes into the cache from within a transaction": switches.NO_TRANSACTIONS_KNOWN,
+}
 #: The parts that are open above, as they must be.
 UNBROKEN = (broken_scripts.fill(), replace())

@@ -31,4 +31,8 @@ SEEDS: Mapping[str, int] = {
     "cached_db-a transaction does not believe copies of what it has changed": 24,
     "cached_db-an UPDATE names the version": 22,
     "cached_db-the copy is taken back after the row": 78,
+    "signed_cookies-a check counts from before the row is asked": 71,
+    "signed_cookies-a check in a transaction is made again": 45,
+    "signed_cookies-an UPDATE names the secret": 32,
+    "signed_cookies-no save moves the time of the last check": 63,
 }

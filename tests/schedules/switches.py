@@ -1,23 +1,26 @@
-"""Rules of both engines with a cache, to be switched off to see that the search misses them."""
+"""Rules of more than one engine, to be switched off to see that the search misses them."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 from unittest import mock
 
 from django.contrib.sessions.backends.base import CreateError
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from django_sessionkit import ending, recall
 from django_sessionkit.copies import format as entries
 from django_sessionkit.copies.format import Entry
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey
+from django_sessionkit.merge import merge
+from django_sessionkit.races import again_after_races
 from django_sessionkit.recall import Recall
 from tests.engines import Engine
 from tests.schedules import broken_caches
@@ -110,3 +113,47 @@ def inserted_again(engine: Engine) -> Switch:
                 raise error from None  # there is a row, with another secret
 
     return lambda: mock.patch.object(store_class, "save", save_or_insert)
+
+
+NOTHING_MERGED = everywhere(merge, lambda base, mine, theirs, dumps: dict(mine))
+
+
+class _Loading(threading.local):
+    is_on = False
+
+
+def loaded_unproven(engine: Engine) -> Switch:
+    """Let a load take any secret for that of the row."""
+    store_class: Any = import_module(engine.path).SessionStore
+    load, loading = store_class.load, _Loading()
+
+    def load_unproven(self: Any) -> dict[str, Any]:
+        loading.is_on = True
+        try:
+            data: dict[str, Any] = load(self)
+        finally:
+            loading.is_on = False
+        return data
+
+    def proves(self: SplitKey, secret_hash: bytes | memoryview) -> bool:
+        return loading.is_on or _proves(self, secret_hash)
+
+    return together(
+        instead(store_class, "load", load_unproven), instead(SplitKey, "proves", proves)
+    )
+
+
+def _commit_now(act: Callable[[], object], using: str | None = None, robust: bool = False) -> None:
+    act()
+
+
+#: What is to happen after a commit happens before, so that everything looks committed.
+ROLLBACKS_UNNOTICED = instead(transaction, "on_commit", _commit_now)
+
+
+def _give_up(act: Callable[[], object], using: str) -> None:
+    raise SessionGone("Others were faster three times.")
+
+
+#: A save goes on by what is made again after races; so does an end, of which crowds know none.
+NO_FOURTH_TRY = everywhere(again_after_races, _give_up)

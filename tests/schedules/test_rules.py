@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.schedules import copies_rules, data_rules, found
-from tests.schedules.engines import CACHE, CACHED_DB, marks_of
+from tests.schedules import copies_rules, data_rules, found, row_rules, token_rules
+from tests.schedules.engines import CACHE, CACHED_DB, DB, SIGNED_COOKIES, marks_of
 from tests.schedules.promises import Broken
 from tests.schedules.seams import Switch
 from tests.schedules.search import Search
@@ -23,10 +23,15 @@ pytestmark = pytest.mark.slow
 BOUND = 3000
 #: The rules, with their engine and the kind of schedules to look at.
 RULES = (
+    (DB, "all", row_rules.RULES),
+    (DB, "crowds", row_rules.CROWD_RULES),
     (CACHED_DB, "all", copies_rules.RULES),
     (CACHED_DB, "leases", copies_rules.LEASE_RULES),
+    (CACHED_DB, "rollbacks", copies_rules.ROLLBACK_RULES),
     (CACHE, "all", data_rules.RULES),
     (CACHE, "leases", data_rules.LEASE_RULES),
+    (SIGNED_COOKIES, "all", token_rules.RULES),
+    (SIGNED_COOKIES, "checks", token_rules.CHECK_RULES),
 )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from django_sessionkit.base_session import SessionQuerySet
+from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
 from tests.engines import Engine
 from tests.schedules.promises import USER, Broken, Key, Known, Promise, Promises, Start
 from tests.schedules.scheduler import Scheduler
-from tests.schedules.timing import Time
+from tests.schedules.timing import UNIT, Time
 
 
 class Bookkeeping:
@@ -26,6 +28,7 @@ class Bookkeeping:
         self._scheduler = scheduler
         self._time = time
         self._count = 0
+        self._began = timezone.now()
 
     def _load(self, key: Key, start: Start | None = None) -> tuple[Any, dict[str, Any]]:
         start = start or self._start()
@@ -72,24 +75,35 @@ class Bookkeeping:
         self._given(saved)
         return name, saved
 
-    def _saved_in_vain(self, store: Any, key: Key) -> str | None:
-        """Save in a transaction that is rolled back; return the name, None if it was refused."""
+    def _saved_and_committed(self, store: Any, key: Key) -> tuple[str, Promise] | None:
+        """See _saved(): in a transaction, whose commit is what promises."""
         with transaction.atomic():
             saved = self._saved(store, key)
+        if saved is not None:
+            self._given(saved[1])
+        return saved
+
+    def _saved_in_vain(self, store: Any, key: Key) -> list[str]:
+        """Save in a transaction that is rolled back; return the names, none if it was refused."""
+        times = self._scheduler.random.choice((1, 1, 2))
+        with transaction.atomic():
+            saved = [self._saved(store, key) for _ in range(times)]
             transaction.set_rollback(True)
         self._scheduler.tell("has rolled back")
-        return None if saved is None else saved[0]
+        return [] if None in saved else [one[0] for one in saved if one is not None]
 
-    def _keep_all(self, store: Any, key: Key, name: str, saved: tuple[str, Promise] | None) -> None:
-        """Promise what was saved at last: ``name`` from before, and what came with it."""
+    def _keep_all(
+        self, store: Any, key: Key, names: list[str], saved: tuple[str, Promise] | None
+    ) -> None:
+        """Promise what was saved at last: ``names`` from before, and what came with them."""
         if saved is None:
-            self.promises.refused.add(name)
+            self.promises.refused.update(names)
             return
         session = key.session
         if self._public_id(store.session_key) != session.public_id:
             session = self._started_over(store, key)
-        self._keep(session, name, saved[1])
-        self._keep(session, *saved)
+        for name in [*names, saved[0]]:
+            self._keep(session, name, saved[1])
         if session is not key.session:
             self._hand_out(store, session)
 
@@ -100,6 +114,25 @@ class Bookkeeping:
     def _keep(self, session: Known, name: str, saved: Promise) -> None:
         if self._engine.data_in_row or not saved.is_restored:
             session.saves[name] = saved
+
+    def _read_row(self, session: Known) -> AbstractSession | None:
+        """Return the row, and tell of it what is no other each time."""
+        row = self._rows(session).first()
+        if row is None:
+            self._scheduler.tell("finds no row")
+        else:
+            was_whose = "its user's" if row.previous_was_users else "a visitor's"
+            self._scheduler.tell(
+                f"finds version {row.version} of user {row.user_id}, "
+                f"{'' if row.authenticated_at else 'never '}signed in, "
+                f"last seen at {self._units(row.last_seen_at)}, "
+                f"key before {was_whose if row.previous_mark else 'nobody'}"
+            )
+        return row
+
+    def _units(self, moment: datetime) -> int:
+        """Return when that was, in units since the schedule began."""
+        return (moment - self._began) // UNIT
 
     def _new_name(self) -> str:
         self._count += 1

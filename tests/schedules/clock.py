@@ -15,8 +15,7 @@ from unittest import mock
 
 from django.utils import timezone
 
-from django_sessionkit.conf import conf
-from tests.schedules.timing import HALF, UNITS
+from tests.schedules.timing import HALF, UNIT
 
 #: Some seconds, in units: the shortest time that can pass.
 MOMENT = 1
@@ -29,8 +28,6 @@ class Clock:
     """Time that is counted in units, so many a lease."""
 
     def __init__(self) -> None:
-        #: As the settings have it when the search begins; a rule may be to heed another one.
-        self._unit = conf.lease // UNITS
         self.start()
 
     def start(self) -> None:
@@ -54,7 +51,7 @@ class Clock:
         """Let everybody see the time that this clock shows."""
 
         def passed() -> int:
-            return self.now * self._unit
+            return self.now * UNIT.seconds
 
         with ExitStack() as stack:
             for name, read in {

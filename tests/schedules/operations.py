@@ -37,6 +37,7 @@ class Operations(Bookkeeping):
             "save": self.save,
             "save twice": partial(self.save, times=2),
             "save, taken back": self.save_in_vain,
+            "save in a transaction": self.save_in_transaction,
             "save again": self.save_again,
             "save again after a savepoint": self.save_after_savepoint,
             "renew": self.renew,
@@ -44,6 +45,7 @@ class Operations(Bookkeeping):
             "replace the key again": partial(self.replace_key, rolls_back=True),
             "sign in": partial(self.replace_key, is_login=True),
             "sign in again": partial(self.replace_key, is_login=True, rolls_back=True),
+            "sign in in a transaction": partial(self.replace_key, is_login=True, commits=True),
             "revoke": self.revoke,
             "delete a queryset": self.delete_queryset,
             "delete an instance": self.delete_instance,
@@ -86,7 +88,7 @@ class Operations(Bookkeeping):
         """Look at everything, now that nobody does anything any more."""
         end = self._start()
         for session in self.promises.sessions.values():
-            row = self._rows(session).first()
+            row = self._read_row(session)
             self.promises.check_row(session, row.get_decoded() if row else None)
         for key in self.promises.keys:
             self._load(key)
@@ -133,30 +135,39 @@ class Operations(Bookkeeping):
             transaction.set_rollback(True)
         self.promises.refused.add(name)
 
+    def save_in_transaction(self) -> None:
+        key = self._any_key()
+        store, data = self._load(key)
+        if data:
+            self._keep_all(store, key, [], self._saved_and_committed(store, key))
+
     def save_again(self) -> None:
         """Save in a transaction that is rolled back, and once more after that."""
         key = self._any_key()
         store, data = self._load(key)
-        if data and (name := self._saved_in_vain(store, key)):
-            self._keep_all(store, key, name, self._saved(store, key))
+        if data and (names := self._saved_in_vain(store, key)):
+            self._keep_all(store, key, names, self._saved(store, key))
 
     def save_after_savepoint(self) -> None:
         """Save after a savepoint in which that was rolled back."""
         key = self._any_key()
         with transaction.atomic():
             store, data = self._load(key)
-            name = self._saved_in_vain(store, key) if data else None
-            saved = self._saved(store, key) if name else None
-        if name is not None and saved is not None:
+            names = self._saved_in_vain(store, key) if data else []
+            saved = self._saved(store, key) if names else None
+        if saved is not None:
             self._given(saved[1])  # not before the commit
-            self._keep_all(store, key, name, saved)
+            self._keep_all(store, key, names, saved)
 
     def renew(self) -> None:
         store, data = self._load(self._any_key())
         if data and store.lease_has_run_out():
             store.renew_lease()
 
-    def replace_key(self, is_login: bool = False, rolls_back: bool = False) -> None:
+    def replace_key(
+        self, is_login: bool = False, rolls_back: bool = False, commits: bool = False
+    ) -> None:
+        """Save under a new key: as it is, after a rollback, or in a transaction of its own."""
         key = self._any_key()
         store, data = self._load(key)
         if not data:
@@ -167,8 +178,9 @@ class Operations(Bookkeeping):
         moves = not (key.is_signed_in or self._engine.keeps_public_id_at_login)
         with self._begun(key.retired) as retired:
             store.cycle_key()
-            first = self._saved_in_vain(store, key) if rolls_back else ""
-            if first is None or (saved := self._saved(store, key)) is None:
+            names = self._saved_in_vain(store, key) if rolls_back else []
+            save = self._saved_and_committed if commits else self._saved
+            if (rolls_back and not names) or (saved := save(store, key)) is None:
                 retired.is_void = True
                 return
             if self._public_id(store.session_key) == key.session.public_id:
@@ -181,9 +193,8 @@ class Operations(Bookkeeping):
                 retired.is_void = True
                 key.retired.remove(retired)
                 session = self._started_over(store, key)
-            self._keep(session, *saved)
-            if first:
-                self._keep(session, first, saved[1])
+            for name in [*names, saved[0]]:
+                self._keep(session, name, saved[1])
         if moves and len(key.retired) == 1 and not key.session.ends:
             session.base = key.session
         self._hand_out(store, session)

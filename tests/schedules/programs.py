@@ -53,7 +53,12 @@ FAULTS: Weights = {
     "restore the snapshot": 1,
 }
 #: And in those in which a transaction is rolled back, and what it has saved is saved again.
-NEW_KEYS_AGAIN: Weights = {"replace the key again": 2, "sign in again": 3}
+NEW_KEYS_AGAIN: Weights = {
+    "replace the key again": 2,
+    "sign in again": 3,
+    "sign in in a transaction": 1,
+    "save in a transaction": 1,
+}
 SAVES_AGAIN: Weights = {"save again": 4, "save again after a savepoint": 2}
 #: Of a hundred schedules.
 WITH_FAULTS, WITH_LEASES = 15, 15

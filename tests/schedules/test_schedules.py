@@ -32,6 +32,7 @@ RUNS = (
     (CACHED_DB, "rollbacks", 4),
     (CACHE, "all", 1),
     (SIGNED_COOKIES, "all", 1),
+    (SIGNED_COOKIES, "checks", 4),
 )
 #: How many schedules a test runs, so that processes side by side share them.
 SHARE = 250

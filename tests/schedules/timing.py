@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Protocol
+
+from django_sessionkit.conf import conf
 
 #: A lease is so many units of time; half of a lease passes at a time.
 UNITS = 12
 HALF = UNITS // 2
+UNIT = timedelta(seconds=conf.lease // UNITS)
 
 
 class Time(Protocol):

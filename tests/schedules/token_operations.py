@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -12,6 +15,8 @@ from tests.schedules.promises import USER, Known, Promise
 from tests.schedules.scheduler import Scheduler
 from tests.schedules.timing import UNITS
 from tests.schedules.token_promises import Token, TokenPromises
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TokenOperations(Operations):
@@ -43,7 +48,7 @@ class TokenOperations(Operations):
 
     def finish(self) -> None:
         for session in self.promises.sessions.values():
-            self.promises.check_force(session, self._rows(session).first())
+            self.promises.check_force(session, self._read_row(session))
         for passes in (0, UNITS - 1, 1):
             self._time.tick(passes)
             for token in self.promises.keys:
@@ -57,11 +62,17 @@ class TokenOperations(Operations):
         if data:
             self._save(store, token, times)
 
+    def save_in_transaction(self) -> None:
+        token = self._any_token()
+        store, data = self._load(token)
+        if data and (saved := self._saved_and_committed(store, token)):
+            self._go_on(store, token, saved[0])
+
     def save_again(self) -> None:
         token = self._any_token()
         store, data = self._load(token)
-        if data and (name := self._saved_in_vain(store, token)):
-            self._save(store, token, 1, name)
+        if data and (names := self._saved_in_vain(store, token)):
+            self._save(store, token, 1, *names)
 
     def save_after_load_in_transaction(self) -> None:
         token = self._any_token()
@@ -77,7 +88,9 @@ class TokenOperations(Operations):
             if store.has_new_cookie:
                 self._hand_out_token(store, token.session, token.names, token)
 
-    def replace_key(self, is_login: bool = False, rolls_back: bool = False) -> None:
+    def replace_key(
+        self, is_login: bool = False, rolls_back: bool = False, commits: bool = False
+    ) -> None:
         token = self._any_token()
         store, data = self._load(token)
         if not data:
@@ -91,7 +104,7 @@ class TokenOperations(Operations):
         if token.user is not None:
             self.promises.retiring(tokens, replaced)
         store.cycle_key()
-        self._replace(store, token, replaced, rolls_back)
+        self._replace(store, token, replaced, rolls_back, commits)
 
     def change_user(self, rolls_back: bool = False) -> None:
         """Let somebody else go on with the session, under the same key."""
@@ -120,34 +133,41 @@ class TokenOperations(Operations):
 
     # Their parts
 
-    def _replace(self, store: Any, token: Token, replaced: Promise, rolls_back: bool) -> None:
+    def _replace(
+        self, store: Any, token: Token, replaced: Promise, rolls_back: bool, commits: bool = False
+    ) -> None:
         """Save what retires others, unless that is refused."""
-        first = self._saved_in_vain(store, token) if rolls_back else ""
-        saved = None if first is None else self._saved(store, token)
+        names = self._saved_in_vain(store, token) if rolls_back else []
+        save = self._saved_and_committed if commits else self._saved
+        saved = None if rolls_back and not names else save(store, token)
         if saved is None:
             self.promises.not_retired(replaced)
             return
-        session, names = token.session, token.names | {saved[0]}
-        if first:
-            names |= {first}
+        session = token.session
         if self._public_id(store.session_key) == session.public_id:
             self._given(replaced)
         else:
             self.promises.not_retired(replaced)
             is_first_login = token.user is None
             session = self._known(store) if is_first_login else self._started_over(store, token)
-        self._hand_out_token(store, session, names, token, replaced)
+        held = token.names | {*names, saved[0]}
+        self._hand_out_token(store, session, held, token, replaced)
 
     def _save(self, store: Any, token: Token, times: int, *names: str) -> None:
         """Save so many times; ``names`` were saved before, and that was rolled back."""
-        session, held = token.session, token.names | {*names}
+        held = {*names}
         for _ in range(times):
             if (saved := self._saved(store, token)) is None:
                 return
-            held |= {saved[0]}
-            if self._public_id(store.session_key) != session.public_id:
-                session = self._started_over(store, token)
-        self._hand_out_token(store, session, held, token)
+            held.add(saved[0])
+        self._go_on(store, token, *held)
+
+    def _go_on(self, store: Any, token: Token, *names: str) -> None:
+        """Hold the token that was saved, with these names in it."""
+        session = token.session
+        if self._public_id(store.session_key) != session.public_id:
+            session = self._started_over(store, token)
+        self._hand_out_token(store, session, token.names | {*names}, token)
 
     def _hand_out_token(
         self,
@@ -167,6 +187,10 @@ class TokenOperations(Operations):
             secret=key.secret if session.has_row else b"",
             names=names,
         )
+        checked = claims_of(store.session_key).get("checked")
+        if checked:
+            checked = self._units(EPOCH + timedelta(microseconds=checked))
+        self._scheduler.tell(f"holds a token checked at {checked}")
         self.promises.hand_out_token(token, parent, own)
 
     def _revoked(self, end: Promise, at_once: bool | None) -> None:
@@ -178,3 +202,9 @@ class TokenOperations(Operations):
 
     def _any_token(self) -> Token:
         return self._scheduler.random.choice(self.promises.keys)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return what a JWT says (RFC 7519), whoever has signed it."""
+    claims: dict[str, Any] = json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))
+    return claims

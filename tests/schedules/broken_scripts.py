@@ -10,9 +10,17 @@ from unittest import mock
 
 from django_sessionkit.copies import redis
 from django_sessionkit.copies.scripts import Script
-from tests.schedules.switches import LEASE_MS, Switch
+from tests.schedules.seams import LEASE_MS, Switch
 
 KEPT, NEW_LEASE = "'KEEPTTL'", f"'PX', {LEASE_MS}"
+#: The copy that lies there is older than the one that is to be put there.
+OLDER = "string.sub(held, 3, 10) < string.sub(ARGV[1], 3, 10)"
+#: Both are of the same key: the hash of the secret (``copies.format``) is the same.
+SAME_KEY = "string.sub(held, 51, 82) == string.sub(ARGV[1], 51, 82)"
+#: The data that lie there are others than those that were read.
+MOVED = "held ~= ARGV[2] and string.sub(held, 3, 10) ~= ARGV[1]"
+#: A login puts it in place of a visitor's data. What a visitor has ended lives for no time at all.
+RETIRES = "string.sub(ARGV[2], 1, 1) == 'R' and tonumber(ARGV[3]) > 1"
 
 
 def fill(*, mine: str = "held == ARGV[1]", life: str = KEPT) -> Switch:
@@ -32,7 +40,7 @@ def replace(
     *,
     absent: str = "return 0",
     ticket: str = "redis.call('DEL', KEYS[1])",
-    older: str = "string.sub(held, 3, 10) < string.sub(ARGV[1], 3, 10)",
+    older: str = OLDER,
     life: str = KEPT,
 ) -> Switch:
     """Put a copy over an older one; say what becomes of nothing and of a ticket."""
@@ -54,14 +62,16 @@ def replace(
 def swap(
     *,
     absent: str = "return 0",
-    moved: str = "held ~= ARGV[2] and string.sub(held, 3, 10) ~= ARGV[1]",
+    ignored: str = "false",
+    moved: str = MOVED,
     voucher: str = "",
 ) -> Switch:
-    """Put data over those that have not ``moved``; do something to the voucher."""
+    """Put data over those that have not ``moved``, unless ignored; do something to the voucher."""
     return _instead(
         "SWAP",
         f"""
         local held = redis.call('GET', KEYS[1])
+        if {ignored} then return 1 end
         if not held then {absent} elseif {moved} then return held end
         redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
         {voucher}

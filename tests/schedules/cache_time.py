@@ -16,9 +16,7 @@ from django.core.cache import BaseCache
 from django_sessionkit.conf import conf
 from django_sessionkit.copies.format import FORMAT, STAMP, Kind
 from django_sessionkit.copies.slots import copy_key, data_key, voucher_key
-
-#: How many times time passes in a lease.
-TICKS = 2
+from tests.schedules.timing import HALF, UNITS
 
 #: KEYS: all. ARGV: ms that pass. What has none left is deleted.
 _PASS = """
@@ -45,7 +43,7 @@ _END = 7_258_118_400_000_000
 
 
 class CacheTime:
-    """Time for the keys of some sessions, counted in ticks."""
+    """Time for the keys of some sessions."""
 
     def __init__(self, cache: BaseCache) -> None:
         self._cache = cache
@@ -53,7 +51,7 @@ class CacheTime:
         self.start()
 
     def start(self) -> None:
-        """Forget the sessions, and start from tick 0."""
+        """Forget the sessions, and start from 0."""
         self.now = 0
         self._keys: dict[uuid.UUID, list[str]] = {}
         self._snapshot: list[tuple[str, bytes, int]] | None = None
@@ -66,10 +64,10 @@ class CacheTime:
         self._keys[public_id] = [make_key(key) for key in keys]
 
     def tick(self) -> None:
-        self.now += 1
+        self.now += HALF
         keys = self._all()
         # Not by its digest: others may make the server forget its scripts at any time.
-        self._client.eval(_PASS, len(keys), *keys, conf.lease * 1000 // TICKS)
+        self._client.eval(_PASS, len(keys), *keys, self._milliseconds(HALF))
 
     def held(self, public_id: uuid.UUID) -> list[bytes | None]:
         """Return what lies there: a copy, data, a voucher."""
@@ -105,7 +103,7 @@ class CacheTime:
         """Put back what was there, but for what has expired meanwhile; False if there is none."""
         if self._snapshot is None:
             return False
-        passed = (self.now - self._taken_at) * (conf.lease * 1000 // TICKS)
+        passed = self._milliseconds(self.now - self._taken_at)
         self._client.delete(*self._all())
         for key, held, left in self._snapshot:
             if left > passed:
@@ -114,6 +112,9 @@ class CacheTime:
 
     def clean(self) -> None:
         self._client.delete(*self._all())
+
+    def _milliseconds(self, units: int) -> int:
+        return units * conf.lease * 1000 // UNITS
 
     def _all(self) -> list[str]:
         return [key for keys in self._keys.values() for key in keys]

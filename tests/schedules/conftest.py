@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from django_sessionkit.backends import cached_db
 from tests.engines import Engine
+from tests.schedules.seams import PAUSED
 from tests.schedules.search import Search, searching
 
 
@@ -38,11 +38,10 @@ def search(
     # A cache that is cut off a thousand times says so a thousand times.
     monkeypatch.setattr(logging.getLogger("django_sessionkit"), "disabled", True)
     # Nor is it passed by for a time that no scheduler knows of.
-    monkeypatch.setattr(cached_db, "PAUSE", 0.0)
-    monkeypatch.setattr(cached_db, "_paused_until", {})
-    with (
-        write_ahead_log(),
-        override_settings(SESSION_ENGINE=engine.path, SESSION_CACHE_ALIAS=engine.cache_alias),
-        searching(engine) as search,
-    ):
+    monkeypatch.setattr(f"{PAUSED}.PAUSE", 0.0)
+    monkeypatch.setattr(f"{PAUSED}._paused_until", {})
+    settings = {"SESSION_ENGINE": engine.path}
+    if engine.cache_alias is not None:
+        settings["SESSION_CACHE_ALIAS"] = engine.cache_alias
+    with write_ahead_log(), override_settings(**settings), searching(engine) as search:
         yield search

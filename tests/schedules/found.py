@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SEEDS: Mapping[str, int] = {
-    "cache-a new key is put into the data": 22,
+    "cache-a new key is put into the data": 256,
     "cache-a save creates no data": 28,
     "cache-a save creates no voucher": 22,
-    "cache-a save prolongs no voucher": 72,
+    "cache-a save prolongs no voucher": 96,
     "cache-a ticket is taken before the row is read": 447,
     "cache-a voucher is authentic": 21,
     "cache-a voucher keeps the lease of its ticket": 696,
@@ -25,10 +25,13 @@ SEEDS: Mapping[str, int] = {
     "cached_db-a save creates no copy": 47,
     "cached_db-a save keeps the lease of the copy": 578,
     "cached_db-a save replaces no newer copy": 147,
-    "cached_db-a save takes tickets away": 126,
+    "cached_db-a save takes tickets away": 383,
     "cached_db-a save waits for the commit": 24,
-    "cached_db-a ticket is taken before the row is read": 28,
+    "cached_db-a ticket is taken before the row is read": 82,
     "cached_db-a transaction does not believe copies of what it has changed": 24,
-    "cached_db-an UPDATE names the secret": 46,
+    "cached_db-an UPDATE names the version": 22,
     "cached_db-the copy is taken back after the row": 78,
+    "signed_cookies-a check counts from before the row is asked": 71,
+    "signed_cookies-a check in a transaction is made again": 45,
+    "signed_cookies-no save moves the time of the last check": 53,
 }

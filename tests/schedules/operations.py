@@ -6,59 +6,52 @@ saving an unknown session starts another one, which belongs to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from django_sessionkit import registry
-from django_sessionkit.base_session import SessionQuerySet
 from django_sessionkit.events import InForce
 from django_sessionkit.exceptions import CacheUnreachable, SessionGone
-from django_sessionkit.keys import SplitKey
-from django_sessionkit.models import Session
 from tests.engines import Engine
-from tests.schedules.cache_time import CacheTime
-from tests.schedules.promises import USER, Broken, Key, Known, Promise, Promises, Start
+from tests.schedules.bookkeeping import Bookkeeping
+from tests.schedules.promises import USER, Broken, Promise
 from tests.schedules.scheduler import Scheduler
+from tests.schedules.timing import Time
 
 #: How an operation is called in the trace to which the cache answers one time in four, or never.
 CUT_OFF = ", cut off"
 UNREACHABLE = ", unreachable"
 
 
-class Operations:
+class Operations(Bookkeeping):
     """The operations of one schedule."""
 
-    def __init__(self, engine: Engine, scheduler: Scheduler, time: CacheTime) -> None:
-        self.promises = Promises(data_in_row=engine.data_in_row)
-        self._engine = engine
-        self._scheduler = scheduler
-        self._time = time
-        self._count = 0
-        self._by_name: dict[str, Callable[[], None]] = {
+    def __init__(self, engine: Engine, scheduler: Scheduler, time: Time) -> None:
+        super().__init__(engine, scheduler, time)
+        self.by_name: dict[str, Callable[[], None]] = {
             "load": self.load,
             "load in a transaction": self.load_in_transaction,
             "save": self.save,
             "save twice": partial(self.save, times=2),
             "save, taken back": self.save_in_vain,
+            "save in a transaction": self.save_in_transaction,
+            "save again": self.save_again,
+            "save again after a savepoint": self.save_after_savepoint,
             "renew": self.renew,
             "replace the key": self.replace_key,
+            "replace the key again": partial(self.replace_key, rolls_back=True),
             "sign in": partial(self.replace_key, is_login=True),
+            "sign in again": partial(self.replace_key, is_login=True, rolls_back=True),
+            "sign in in a transaction": partial(self.replace_key, is_login=True, commits=True),
             "revoke": self.revoke,
             "delete a queryset": self.delete_queryset,
             "delete an instance": self.delete_instance,
             "log out": self.log_out,
-            "time passes": self.tick,
-            "evict": self.evict,
-            "forge": self.forge,
-            "lose the data": self.lose_data,
-            "take a snapshot": self.take_snapshot,
-            "restore the snapshot": self.restore_snapshot,
+            "time passes": time.tick,
         }
 
     def begin(self, *, is_signed_in: bool, is_copied: bool) -> None:
@@ -86,7 +79,7 @@ class Operations:
             client.answers = 0.25 if name.endswith(CUT_OFF) else float(act == name)
             client.has_missed = False
             try:
-                self._by_name[act]()
+                self.by_name[act]()
             except CacheUnreachable:
                 # The client learns nothing. What it has begun may have been done or not.
                 if not client.has_missed:
@@ -96,7 +89,7 @@ class Operations:
         """Look at everything, now that nobody does anything any more."""
         end = self._start()
         for session in self.promises.sessions.values():
-            row = self._rows(session).first()
+            row = self._read_row(session)
             self.promises.check_row(session, row.get_decoded() if row else None)
         for key in self.promises.keys:
             self._load(key)
@@ -109,15 +102,7 @@ class Operations:
         self._load(self._any_key())
 
     def load_in_transaction(self) -> None:
-        """Others write on meanwhile; what it reads of the row stays as it was at first."""
-        key, client = self._any_key(), self._scheduler.running
-        assert client is not None
-        start = self._start()
-        client.is_reading = True
-        with transaction.atomic():
-            self._rows(key.session).exists()
-            self._load(key, start)
-        client.is_reading = False
+        self._load_among_others(self._any_key())
 
     def save(self, times: int = 1) -> None:
         key = self._any_key()
@@ -126,7 +111,7 @@ class Operations:
         for _ in range(times if data else 0):
             if (saved := self._saved(store, key)) is None:
                 return
-            if _public_id(store.session_key) != session.public_id:
+            if self._public_id(store.session_key) != session.public_id:
                 session = self._started_over(store, key)
             self._keep(session, *saved)
         if session is not key.session:
@@ -143,7 +128,7 @@ class Operations:
                 try:
                     store.save()
                 except SessionGone:
-                    self.promises.check_refusal(key, name)
+                    self._refused(key, name)
                 else:
                     seen = dict(self._engine.store(key.session_key).items())
                     if name not in seen:
@@ -151,12 +136,39 @@ class Operations:
             transaction.set_rollback(True)
         self.promises.refused.add(name)
 
+    def save_in_transaction(self) -> None:
+        key = self._any_key()
+        store, data = self._load(key)
+        if data:
+            self._keep_all(store, key, [], self._saved_and_committed(store, key))
+
+    def save_again(self) -> None:
+        """Save in a transaction that is rolled back, and once more after that."""
+        key = self._any_key()
+        store, data = self._load(key)
+        if data and (names := self._saved_in_vain(store, key)):
+            self._keep_all(store, key, names, self._saved(store, key))
+
+    def save_after_savepoint(self) -> None:
+        """Save after a savepoint in which that was rolled back."""
+        key = self._any_key()
+        with transaction.atomic():
+            store, data = self._load(key)
+            names = self._saved_in_vain(store, key) if data else []
+            saved = self._saved(store, key) if names else None
+        if saved is not None:
+            self._given(saved[1])  # not before the commit
+            self._keep_all(store, key, names, saved)
+
     def renew(self) -> None:
         store, data = self._load(self._any_key())
         if data and store.lease_has_run_out():
             store.renew_lease()
 
-    def replace_key(self, is_login: bool = False) -> None:
+    def replace_key(
+        self, is_login: bool = False, rolls_back: bool = False, commits: bool = False
+    ) -> None:
+        """Save under a new key: as it is, after a rollback, or in a transaction of its own."""
         key = self._any_key()
         store, data = self._load(key)
         if not data:
@@ -167,10 +179,12 @@ class Operations:
         moves = not (key.is_signed_in or self._engine.keeps_public_id_at_login)
         with self._begun(key.retired) as retired:
             store.cycle_key()
-            if (saved := self._saved(store, key)) is None:
+            names = self._saved_in_vain(store, key) if rolls_back else []
+            save = self._saved_and_committed if commits else self._saved
+            if (rolls_back and not names) or (saved := save(store, key)) is None:
                 retired.is_void = True
                 return
-            if _public_id(store.session_key) == key.session.public_id:
+            if self._public_id(store.session_key) == key.session.public_id:
                 self._given(retired)
                 session = key.session
             elif moves:
@@ -180,7 +194,8 @@ class Operations:
                 retired.is_void = True
                 key.retired.remove(retired)
                 session = self._started_over(store, key)
-            self._keep(session, *saved)
+            for name in [*names, saved[0]]:
+                self._keep(session, name, saved[1])
         if moves and len(key.retired) == 1 and not key.session.ends:
             session.base = key.session
         self._hand_out(store, session)
@@ -192,11 +207,15 @@ class Operations:
         with self._begun(session.ends) as end:
             in_force = registry.revoke(session.public_id).in_force
             self._given(end)
-            is_now = in_force is InForce.NOW
-            end.is_late = not is_now or end.is_restored
-            client = self._scheduler.running
-            if not is_now and client is not None and not client.has_missed:
-                raise Broken(f"The cache has answered, and the end is in force {in_force}.")
+            self._revoked(end, in_force)
+
+    def _revoked(self, end: Promise, in_force: InForce) -> None:
+        """Compare what was promised of an end with what is known of the cache."""
+        is_now = in_force is InForce.NOW
+        end.is_late = not is_now or end.is_restored
+        client = self._scheduler.running
+        if not is_now and client is not None and not client.has_missed:
+            raise Broken(f"The cache has answered, and the end is in force {in_force}.")
 
     def delete_queryset(self) -> None:
         """It finds out by itself which there are, and takes nothing back of what is gone."""
@@ -217,115 +236,3 @@ class Operations:
             with self._begun(key.session.ends) as end:
                 store.flush()
                 end.is_void = not store.is_flushed
-
-    # What happens to the cache
-
-    def tick(self) -> None:
-        self._time.tick()
-
-    def evict(self) -> None:
-        self._time.evict(self._any_session().public_id)
-
-    def forge(self) -> None:
-        self._time.forge(self._any_session().public_id)
-
-    def lose_data(self) -> None:
-        session = self._any_session()
-        with self._begun(session.ends) as end:
-            end.leaves_row = True
-            self._time.lose(session.public_id)
-
-    def take_snapshot(self) -> None:
-        self._time.take_snapshot()
-
-    def restore_snapshot(self) -> None:
-        if self._time.restore_snapshot():
-            self.promises.restored()
-
-    # Their parts
-
-    def _load(self, key: Key, start: Start | None = None) -> tuple[Any, dict[str, Any]]:
-        start = start or self._start()
-        store = self._engine.store(key.session_key)
-        data = dict(store.items())
-        self.promises.check_load(key, start, data)
-        return store, data
-
-    def _started_over(self, store: Any, key: Key) -> Known:
-        """Return the new session with which a save goes on, as the one of the key has gone."""
-        if not key.may_be_refused():
-            raise Broken("A new session begins, though nobody has ended this one.")
-        session = self._known(store)
-        session.saves = {name: Promise(0) for name in dict(store.items()) if name != USER}
-        return session
-
-    def _saved(self, store: Any, key: Key) -> tuple[str, Promise] | None:
-        """Save something; return its name and what that promises, None if it was refused."""
-        name = self._new_name()
-        store[name] = 1
-        saved = Promise(restores=self.promises.restores)
-        try:
-            store.save()
-        except SessionGone:
-            self.promises.check_refusal(key, name)
-            return None
-        if store.is_retired:
-            # A login over a key that another request has just replaced: nothing of it is saved.
-            self.promises.check_refusal(key, name)
-            return None
-        self._given(saved)
-        return name, saved
-
-    def _keep(self, session: Known, name: str, saved: Promise) -> None:
-        if self._engine.data_in_row or not saved.is_restored:
-            session.saves[name] = saved
-
-    def _new_name(self) -> str:
-        self._count += 1
-        return f"save {self._count}"
-
-    @contextmanager
-    def _begun(self, promises: list[Promise]) -> Iterator[Promise]:
-        """Note that something has begun, and that it has returned, unless it did nothing."""
-        promise = Promise(restores=self.promises.restores)
-        promises.append(promise)
-        yield promise
-        if promise.is_void:
-            if promise in promises:
-                promises.remove(promise)
-        elif promise.step is None:
-            self._given(promise)
-
-    def _given(self, promise: Promise) -> None:
-        """Note that what the promise is about has returned now."""
-        client = self._scheduler.running
-        promise.step, promise.tick = self._scheduler.now, self._time.now
-        promise.is_restored = promise.restores != self.promises.restores
-        promise.is_late = promise.is_restored or (client is not None and client.has_missed)
-
-    def _known(self, store: Any) -> Known:
-        has_row = self._engine.rows_for_visitors or USER in store
-        return Known(_public_id(store.session_key), has_row=has_row)
-
-    def _hand_out(self, store: Any, session: Known) -> None:
-        self._time.watch(session.public_id)
-        self.promises.hand_out(Key(store.session_key, session, is_signed_in=USER in store))
-
-    def _start(self) -> Start:
-        is_over = self._scheduler.running is None
-        return Start(self._scheduler.now + is_over, self._time.now)
-
-    def _any_key(self) -> Key:
-        return self._scheduler.random.choice(self.promises.keys)
-
-    def _any_session(self) -> Known:
-        return self._scheduler.random.choice(list(self.promises.sessions.values()))
-
-    def _rows(self, session: Known) -> SessionQuerySet:
-        return Session.objects.filter(public_id=session.public_id)
-
-
-def _public_id(session_key: str) -> Any:
-    key = SplitKey.parse(session_key)
-    assert key is not None
-    return key.public_id

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.schedules.cache_time import TICKS
+from tests.schedules.timing import UNITS
 
 USER = "_auth_user_id"
 
@@ -55,7 +55,7 @@ class Promise:
         """Whether it binds what starts then."""
         if self.step is None or self.step >= start.step:
             return False
-        return not self.is_late or start.tick >= self.tick + TICKS
+        return not self.is_late or start.tick >= self.tick + UNITS
 
 
 @dataclass

@@ -50,7 +50,10 @@ class Scheduler:
         self.clients = [Client(name) for name in names]
         self.running: Client | None = None
         self.random = random.Random()  # noqa: S311 - to be repeated, not to be secret
-        self.trace: list[tuple[str, str]] = []
+        #: The client and the name of each step, and what clients have seen in between.
+        self.trace: list[str] = []
+        #: The number of the step that runs.
+        self.now = 0
         self.failure: BaseException | None = None
         self._on_start = on_start
         self._patience = 0.0
@@ -71,17 +74,12 @@ class Scheduler:
             if client.thread is not None:
                 client.thread.join(30)
 
-    @property
-    def now(self) -> int:
-        """The number of the step that runs."""
-        return len(self.trace)
-
     def start(self, seed: int) -> None:
         """Forget the last schedule, and draw from this seed."""
         self.random.seed(seed)
         # From a change at every step to clients that run for long.
         self._patience = self.random.choice((0.0, 0.3, 0.6, 0.85))
-        self.trace = []
+        self.trace, self.now = [], 0
         self.failure = None
 
     def run(self, act: Callable[[T], None], programs: Sequence[T]) -> None:
@@ -124,7 +122,12 @@ class Scheduler:
         """Put a step into the trace before which nobody else can have a turn."""
         if self.running is not None:
             self.running.awake -= 1
-            self.trace.append((self.running.name, name))
+            self.now += 1
+            self.trace.append(f"{self.running.name}: {name}")
+
+    def tell(self, seen: str) -> None:
+        """Put into the trace what the client that runs has seen, which is no step."""
+        self.trace.append(f"{self.running.name if self.running else '-'}:   {seen}")
 
     def _next(self) -> Client:
         chosen = self.random.choice(self._ready)

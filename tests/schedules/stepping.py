@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,14 +16,43 @@ from django_sessionkit.exceptions import CacheUnreachable
 from tests.interleaving import TABLE
 from tests.schedules.scheduler import Scheduler
 
+#: What is made of the SQL of clients, while a rule about statements is switched off.
+_rewrites: list[Callable[[str], str]] = []
 
-def step_at_statements(scheduler: Scheduler) -> None:
-    """Make each statement of this thread's connection a step, from now on."""
+
+def rewriting(rewrite: Callable[[str], str]) -> Callable[[], AbstractContextManager[None]]:
+    """Return a switch that lets clients execute ``rewrite(sql)`` on sessions."""
+
+    @contextmanager
+    def switch() -> Iterator[None]:
+        _rewrites.append(rewrite)
+        try:
+            yield
+        finally:
+            _rewrites.remove(rewrite)
+
+    return switch
+
+
+class Asked(threading.local):
+    """When this thread's last question to the database was asked and answered, in nanoseconds."""
+
+    at = answered_at = 0
+
+
+asked = Asked()
+
+
+def step_at_statements(scheduler: Scheduler, *, and_answers: bool = False) -> None:
+    """Make each statement of this thread's connection a step, from now on.
+
+    ``and_answers``: and the answer to each question, so that much may happen until that is there.
+    """
 
     def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         client = scheduler.running
         if client is not None and TABLE in sql:
-            verb = sql.split(maxsplit=1)[0]
+            verb, asked.at = sql.split(maxsplit=1)[0], time.time_ns()
             is_locking = connection.in_atomic_block and not client.is_reading
             is_inside = client.in_transaction and is_locking
             client.in_transaction = is_locking
@@ -28,6 +60,13 @@ def step_at_statements(scheduler: Scheduler) -> None:
                 scheduler.note(verb)
             else:
                 scheduler.step(verb)
+            for rewrite in _rewrites:
+                sql = rewrite(sql)
+            answer = execute(sql, params, many, context)
+            if and_answers and verb == "SELECT" and not is_locking:
+                scheduler.step("is answered")
+            asked.answered_at = time.time_ns()
+            return answer
         return execute(sql, params, many, context)
 
     connection.execute_wrappers.append(wait)

@@ -169,12 +169,13 @@ def pages_of(keys: list[str]) -> int:
 def renew(name: str, keys: list[str]) -> float:
     """Let a lease run out, renew all; return bytes of WAL a renewal."""
     from django_sessionkit.backends.db import SessionStore  # noqa: PLC0415 - needs set-up
+    from django_sessionkit.storage.records import RequestFacts  # noqa: PLC0415 - needs set-up
 
     time.sleep(settings.SESSIONKIT_LEASE)
     before = Counters.now()
     for key in keys:
         session = SessionStore(key)
-        session.client_meta = {"REMOTE_ADDR": "127.0.0.1", "HTTP_USER_AGENT": AGENT}
+        session.facts = RequestFacts({"REMOTE_ADDR": "127.0.0.1", "HTTP_USER_AGENT": AGENT})
         session.get("basket")
         session.renew_lease()
     told = Counters.now() - before

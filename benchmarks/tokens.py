@@ -42,9 +42,11 @@ settings.configure(
 )
 django.setup()
 
-from django_sessionkit.backends import encrypted_cookies, signed_cookies  # noqa: E402
-from django_sessionkit.backends.contents import Content  # noqa: E402
+from django_sessionkit.backends.db import SessionStore  # noqa: E402
 from django_sessionkit.keys import SplitKey  # noqa: E402
+from django_sessionkit.storage.claims import Claims  # noqa: E402
+from django_sessionkit.storage.jwt_format import JwtFormat  # noqa: E402
+from django_sessionkit.storage.seal_format import SealFormat  # noqa: E402
 
 ROUNDS, TIMES, COOKIE_SIZE = 60, 50, 4096
 LOGIN = {
@@ -60,9 +62,9 @@ def pem(key: Any) -> str:
     return text.decode()
 
 
-def content() -> Content:
+def claims() -> Claims:
     end, key = timezone.now() + timedelta(days=14), SplitKey.generate()
-    return Content(
+    return Claims(
         key.public_id,
         end,
         {},
@@ -117,8 +119,8 @@ def per_call(act: Callable[[], object]) -> float:
 
 
 def formats() -> list[Format]:
-    signed, sealed = signed_cookies.SessionStore(), encrypted_cookies.SessionStore()
-    empty = content()
+    coder, signed, sealed = SessionStore(), JwtFormat(), SealFormat()
+    empty = claims()
     keys = {
         "HS256": (),
         "Ed25519": [pem(ed25519.Ed25519PrivateKey.generate())],
@@ -129,8 +131,8 @@ def formats() -> list[Format]:
     def jwt(name: str, **more: Any) -> Format:
         return Format(
             f"signed_cookies, {name}",
-            lambda data: signed._make_token(replace(empty, data=data)),
-            signed._open_token,
+            lambda data: signed.write(replace(empty, data=data), coder),
+            lambda token: signed.read(token, coder),
             SESSIONKIT_JWT_ALGORITHM=name.split()[0],
             SESSIONKIT_JWT_KEYS=keys[name.split()[0]],
             **more,
@@ -146,8 +148,8 @@ def formats() -> list[Format]:
         jwt("HS256 compressed", SESSIONKIT_JWT_COMPRESS=True),
         Format(
             "encrypted_cookies",
-            lambda data: sealed._make_token(replace(empty, data=data)),
-            sealed._open_token,
+            lambda data: sealed.write(replace(empty, data=data), coder),
+            lambda token: sealed.read(token, coder),
         ),
     ]
 

@@ -66,21 +66,27 @@ def _send_signal(event: SessionEvent) -> None:
 # Events
 
 
-def announce_start(session: AbstractSession, using: str) -> None:
-    """Announce, after commit, that the row was inserted."""
-    if session_created.has_listeners(type(session)):
+def announce_start(
+    make_row: Callable[[], AbstractSession], model: type[AbstractSession], using: str
+) -> None:
+    """Announce, after commit, that a row of ``model`` was inserted.
+
+    ``make_row`` makes the instance, which is needed only where a receiver listens.
+    """
+    if session_created.has_listeners(model):
+        session = make_row()
         event = SessionEvent.of(SessionEventType.CREATED, vars(session), session=session)
         after_commit(partial(tell, [event]), using)
 
 
-def announce_sign_in(session: AbstractSession, using: str, is_due: Callable[[], bool]) -> None:
+def announce_sign_in(columns: Mapping[str, Any], using: str, is_due: Callable[[], bool]) -> None:
     """Announce, after commit, that a sign-in was saved into the row, if ``is_due()`` by then.
 
     A save that was rolled back is repeated, and the repeated save is announced as well.
     """
     if not audit.wants_sign_ins():
         return
-    event = SessionEvent.of(SessionEventType.SIGNED_IN, vars(session))
+    event = SessionEvent.of(SessionEventType.SIGNED_IN, columns)
 
     def tell_if_due() -> None:
         if is_due():

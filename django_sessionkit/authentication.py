@@ -33,7 +33,7 @@ class AuthenticationMiddleware(DjangoMiddleware):
             # It says so where there is none.
             super().process_request(request)
             return
-        session.wants_user = True
+        session.facts = session.facts._replace(wants_user=True)
         request.user = SimpleLazyObject(lambda: _cached(request))  # type: ignore[assignment]
         request.auser = partial(_acached, request)
 

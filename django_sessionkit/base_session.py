@@ -76,13 +76,6 @@ class AbstractSession(models.Model):
     data = models.TextField(_("data"), null=True, blank=True, editable=False)  # noqa: DJ001
     version = models.BigIntegerField(_("version"), default=1, editable=False)
 
-    #: Set by whoever deletes the row and announces its end, so that no receiver does so again.
-    is_announced = False
-
-    #: What lies in a cache or a cookie for this session, where an engine has read or written that.
-    entry: Any = None
-    entry_data: dict[str, Any]
-
     objects = models.Manager.from_queryset(SessionQuerySet)()
 
     class Meta:

@@ -18,11 +18,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_sessionkit.backends.base import BaseSessionStore
-from django_sessionkit.backends.copied import CopiedStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import IP_ADDRESS_CHOICES, conf
 from django_sessionkit.copies import has_scripts
 from django_sessionkit.middleware import SessionMiddleware
+from django_sessionkit.recall import DropsCopies, repository_in_use
+from django_sessionkit.storage.protocol import HasKeySet
 
 APP = "django_sessionkit"
 DJANGO_APP = "django.contrib.sessions"
@@ -97,40 +98,37 @@ def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="sessionkit.E005",
             )
         ]
-    is_ours = issubclass(store, BaseSessionStore)
-    messages: list[CheckMessage] = []
-    if not is_ours:
-        messages.append(
+    if not issubclass(store, BaseSessionStore):
+        return [
             checks.Warning(
                 f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, so that sessions are neither "
                 "listed nor revoked.",
                 hint="Use 'django_sessionkit.backends.db'.",
                 id="sessionkit.W002",
             )
+        ]
+    messages: list[CheckMessage] = []
+    model: Any = store.get_model_class()
+    if not issubclass(model, AbstractSession):
+        messages.append(
+            Error(
+                f"The model of {settings.SESSION_ENGINE!r}, {model!r}, cannot hold its sessions.",
+                hint="Derive it from django_sessionkit.base_session.AbstractSession.",
+                id="sessionkit.E004",
+            )
         )
-    elif hasattr(store, "get_model_class"):
-        model = store.get_model_class()
-        if not issubclass(model, AbstractSession):
-            messages.append(
-                Error(
-                    f"The model of {settings.SESSION_ENGINE!r}, {model!r}, cannot hold its "
-                    "sessions.",
-                    hint="Derive it from django_sessionkit.base_session.AbstractSession.",
-                    id="sessionkit.E004",
-                )
+    elif any(model._meta.parents.values()):
+        # A proxy has a parent too, but no link to it.
+        messages.append(
+            Error(
+                f"The model of {settings.SESSION_ENGINE!r}, {model!r}, keeps its sessions in "
+                "two tables, which no single statement can write.",
+                hint="Derive it from django_sessionkit.base_session.AbstractSession, not from "
+                "a model that has a table.",
+                id="sessionkit.E004",
             )
-        elif any(model._meta.parents.values()):
-            # A proxy has a parent too, but no link to it.
-            messages.append(
-                Error(
-                    f"The model of {settings.SESSION_ENGINE!r}, {model!r}, keeps its sessions in "
-                    "two tables, which no single statement can write.",
-                    hint="Derive it from django_sessionkit.base_session.AbstractSession, not from "
-                    "a model that has a table.",
-                    id="sessionkit.E004",
-                )
-            )
-    if is_ours and not any(issubclass(one, SessionMiddleware) for one in _session_middleware()):
+        )
+    if not any(issubclass(one, SessionMiddleware) for one in _session_middleware()):
         messages.append(
             checks.Warning(
                 "The session engine is ours but the middleware is not: clients are not recorded, "
@@ -246,13 +244,11 @@ def check_cookie_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 def check_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E008: keys and passwords of the cookie engines that cannot be used."""
     try:
-        store: Any = conf.session_store
-        if hasattr(store, "check_keys"):
-            store.check_keys()
-    except (ImportError, AttributeError):
-        return []  # E005
-    except ImproperlyConfigured:
-        return []  # No SECRET_KEY, which Django says better.
+        repository = repository_in_use()
+        if isinstance(repository, HasKeySet):
+            repository.check_keys()
+    except (ImportError, AttributeError, ImproperlyConfigured):
+        return []  # E005; or there is no SECRET_KEY, which Django says better.
     except ValueError as error:
         return [
             Error(
@@ -276,7 +272,7 @@ def _hint_for(error: ImportError | AttributeError) -> str:
 def _has_cache() -> bool:
     """Whether the engine is one of ours that keeps something in a cache."""
     try:
-        return issubclass(conf.session_store, CopiedStore)
+        return isinstance(repository_in_use(), DropsCopies)
     except (ImportError, AttributeError):
         return False  # E005
 

@@ -23,11 +23,12 @@ from django.utils import timezone
 
 from django_sessionkit import announcing, registry
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
-from django_sessionkit.conf import conf
 from django_sessionkit.ending import end_by_cleanup
 from django_sessionkit.events import SessionEndReason
 from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.orphans import ROWS_A_QUERY, find_orphans
+from django_sessionkit.recall import repository_in_use
+from django_sessionkit.storage.protocol import TellsLostData
 
 #: Rows. Smaller batches commit more often, which costs; larger batches let saves wait longer.
 DEFAULT_BATCH_SIZE = 10_000
@@ -191,14 +192,14 @@ class Cleanup:
         Of engines that keep the data in a cache alone. A login stores the data before it inserts
         the row, so data that are missing are lost, not late.
         """
-        store: Any = conf.session_store
-        if not hasattr(store, "lost"):
+        keeper = repository_in_use()
+        if not isinstance(keeper, TellsLostData):
             return
         rows = self._rows.active(self.cutoff).filter(data=None).order_by("id")
         rest = fields = rows.values_list("id", "public_id")
         while chunk := list(rest[:ROWS_A_QUERY]):
             try:
-                lost = store.lost([public_id for _, public_id in chunk])
+                lost = keeper.lost([public_id for _, public_id in chunk])
             except CacheUnreachable as error:
                 logger.warning(
                     "Sessions whose data the cache has lost were not looked for: %s", error

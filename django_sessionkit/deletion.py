@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import F
@@ -12,6 +14,14 @@ from django.db.models.sql import DeleteQuery
 
 from django_sessionkit.base_session import AbstractSession, SessionQuerySet
 from django_sessionkit.recall import BATCH
+
+#: The sessions that are being deleted by a verb, which announces their ends by itself.
+_announced: ContextVar[frozenset[UUID]] = ContextVar("announced", default=frozenset())
+
+
+def is_announced(session: AbstractSession) -> bool:
+    """Tell whether a verb deletes the row, so that ``post_delete`` has nothing to announce."""
+    return session.public_id in _announced.get()
 
 
 def has_returning(using: str) -> bool:
@@ -91,9 +101,11 @@ def _select_and_delete(rows: SessionQuerySet, columns: tuple[str, ...]) -> list[
 def _delete_with_referring_rows(rows: SessionQuerySet, batch: list[AbstractSession]) -> None:
     collector = Collector(using=rows.db, origin=rows)
     collector.collect(batch)
-    for session in batch:
-        session.is_announced = True  # else the collector's post_delete announces the end, too
-    collector.delete()
+    token = _announced.set(frozenset(session.public_id for session in batch))
+    try:
+        collector.delete()
+    finally:
+        _announced.reset(token)
 
 
 def _delete_by_pk(rows: SessionQuerySet, pks: list[int]) -> None:

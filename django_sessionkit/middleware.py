@@ -21,6 +21,7 @@ from django_sessionkit.announcing import no_login_follows, undecided_ends
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.current import current_request
 from django_sessionkit.exceptions import CacheUnreachable
+from django_sessionkit.storage.records import RequestFacts
 
 logger = logging.getLogger("django.security.SessionInterrupted")
 
@@ -86,8 +87,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
         if isinstance(request.session, BaseSessionStore):
-            request.session.client_meta = request.META
-            request.session.arrived_at = time.monotonic()
+            request.session.facts = RequestFacts(request.META, time.monotonic())
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = getattr(request, "session", None)
@@ -105,9 +105,9 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 _log_dropped(request)
             except CacheUnreachable:
                 return _unavailable()
-        elif response.status_code < 500 and session.lease_has_run_out():
-            session.renew_lease()
-            if session.has_new_cookie and not _is_public(response):
+        elif _wants_renewal(session, response):
+            has_new_cookie = session.renew_lease()
+            if has_new_cookie and not _is_public(response):
                 _set_cookie(session, response)
         return _finish(request, response, depends_on_cookie)
 
@@ -128,9 +128,9 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 _log_dropped(request)
             except CacheUnreachable:
                 return _unavailable()
-        elif response.status_code < 500 and session.lease_has_run_out():
-            await session.arenew_lease()
-            if session.has_new_cookie and not _is_public(response):
+        elif _wants_renewal(session, response):
+            has_new_cookie = await session.arenew_lease()
+            if has_new_cookie and not _is_public(response):
                 _set_cookie(session, response)
         return _finish(request, response, depends_on_cookie)
 
@@ -139,6 +139,10 @@ def _wants_saving(session: BaseSessionStore, response: HttpResponse) -> bool:
     # Nothing is saved on a 5xx.
     wanted = session.modified or settings.SESSION_SAVE_EVERY_REQUEST
     return wanted and response.status_code < 500
+
+
+def _wants_renewal(session: BaseSessionStore, response: HttpResponse) -> bool:
+    return response.status_code < 500 and session.lease_has_run_out()
 
 
 def _is_public(response: HttpResponse) -> bool:
@@ -154,11 +158,11 @@ def _unavailable() -> HttpResponse:
 
 def _log_dropped(request: HttpRequest) -> None:
     session = cast(BaseSessionStore, request.session)
-    key = session._parse(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    claimed = session.public_id_in(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     logger.warning(
         "Session %s ended, or its key was replaced, while a request to %s was running; what the "
         "request stored in it was dropped.",
-        session.public_id or (key and key.public_id),
+        session.public_id or claimed,
         # A path may hold line breaks and escape sequences (as in CVE-2025-48432).
         request.path.encode("unicode_escape").decode("ascii"),
         extra={"request": request},

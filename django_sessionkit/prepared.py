@@ -9,172 +9,28 @@ makes its SQL of the value) is asked through the ORM each time, with the same re
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.core.signals import setting_changed
 from django.db import connections, transaction
-from django.db.models import BinaryField, Expression, Field, Model, QuerySet
-from django.db.models.base import ModelState
-from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
-from django.db.models.query_utils import DeferredAttribute
-from django.db.models.signals import post_init, post_save, pre_init, pre_save
+from django.db.models import BinaryField, Field, Model, QuerySet
+from django.db.models.signals import post_save, pre_save
 from django.db.models.sql import InsertQuery, UpdateQuery
 
-_Model = TypeVar("_Model", bound=Model)
+from django_sessionkit.statements import Found, Select, Slot, Statement, is_heard
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
     #: Returns what stands for the value of that name, which is one of that field.
     At = Callable[[str, Field[Any, Any]], Any]
+
 
 #: Whether statements are prepared at all; the tests switch it off.
 is_on = True
 
 #: By what they are for, and by all that the ORM looks at when it writes SQL; None: ask the ORM.
 _statements: dict[Hashable, Any] = {}
-
-
-class Slot(Expression):
-    """Where the value of a field goes."""
-
-    def __init__(self, name: str, field: Field[Any, Any]) -> None:
-        super().__init__(output_field=field)
-        self.name = name
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        return "%s", [self]
-
-
-class Statement:
-    """SQL, and how its parameters are made of values by name."""
-
-    def __init__(self, sql: str, params: Iterable[Any]) -> None:
-        self.sql = sql
-        self._params = tuple(params)
-
-    def bind(self, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
-        """Return the parameters."""
-        adapt = self._adapted
-        return [
-            adapt(one.output_field, values[one.name], connection) if isinstance(one, Slot) else one
-            for one in self._params
-        ]
-
-    def _adapted(self, field: Field[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
-        return field.get_db_prep_save(value, connection)
-
-
-class Select(Statement):
-    """Rows of a model, perhaps with what each refers to."""
-
-    def __init__(self, rows: QuerySet[Any], using: str) -> None:
-        compiler = rows.query.get_compiler(using)
-        super().__init__(*compiler.as_sql())
-        columns = [column for column, _, _ in compiler.select[: compiler.col_count]]
-        self._converters = [
-            (place, _of_no_connection(convert, compiler.connection), expression)
-            for place, (functions, expression) in compiler.get_converters(columns).items()
-            for convert in functions
-        ]
-        info = compiler.klass_info
-        self._main = _Maker(info, compiler)
-        self._related = [
-            (_Maker(one, compiler), one["field"]) for one in info.get("related_klass_infos", ())
-        ]
-
-    def _adapted(self, field: Field[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
-        # As for a lookup: what may not be saved (on MySQL, a key that is 0) may be looked for.
-        return field.get_db_prep_value(field.get_prep_value(value), connection, prepared=True)
-
-    def rows(self, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
-        """Return an instance for each row that the values find."""
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, self.bind(values, connection))
-            rows = cursor.fetchall()
-        if self._converters:
-            rows = [self._converted(row, connection) for row in rows]
-        using = connection.alias
-        instances = self._main.make(using, rows)
-        for maker, field in self._related:
-            for instance, related in zip(instances, maker.make(using, rows), strict=True):
-                if related is not None:
-                    field.set_cached_value(instance, related)
-        return instances
-
-    def _converted(self, row: Sequence[Any], connection: BaseDatabaseWrapper) -> list[Any]:
-        converted = list(row)
-        for place, convert, expression in self._converters:
-            converted[place] = convert(converted[place], expression, connection)
-        return converted
-
-
-def _of_no_connection(convert: Any, connection: BaseDatabaseWrapper) -> Any:
-    """Return the converter, bound to no connection: that would outlive its thread."""
-    if getattr(convert, "__self__", None) is not connection.ops:
-        return convert
-    method = convert.__func__
-    return lambda value, expression, current: method(current.ops, value, expression, current)
-
-
-class _Maker:
-    """Makes instances of one model of some columns of a row."""
-
-    def __init__(self, info: Mapping[str, Any], compiler: Any) -> None:
-        self._model: type[Model] = info["model"]
-        # Django selects the columns of a model, and of what a row refers to, side by side and in
-        # the order of the fields, which is that of from_db().
-        self._columns = slice(info["select_fields"][0], info["select_fields"][-1] + 1)
-        self._names = tuple(column.target.attname for column, *_ in compiler.select[self._columns])
-        self._pk = self._columns.start + self._names.index(self._model._meta.pk.attname)
-
-    def make(self, using: str, rows: Iterable[Sequence[Any]]) -> list[Any]:
-        """Return an instance for each row, None where its primary key is."""
-        way, pk, columns = _way_to_make(self._model, using, self._names), self._pk, self._columns
-        return [None if row[pk] is None else way(row[columns]) for row in rows]
-
-
-def make(model: type[_Model], using: str, names: tuple[str, ...], values: Sequence[Any]) -> _Model:
-    """Return what ``model.from_db()`` returns, in half of the time where nobody would notice.
-
-    ``names`` are in the order of the model's fields; the fields that are not named are deferred.
-    """
-    return _way_to_make(model, using, names)(values)
-
-
-def _way_to_make(
-    model: type[_Model], using: str, names: tuple[str, ...]
-) -> Callable[[Sequence[Any]], _Model]:
-    if not _is_made_plainly(model, names) or _is_heard(model, pre_init, post_init):
-        return lambda values: model.from_db(using, names, values)
-
-    def make(values: Sequence[Any]) -> _Model:
-        instance = model.__new__(model)
-        attributes = instance.__dict__
-        attributes["_state"] = state = ModelState()
-        state.adding, state.db = False, using
-        attributes.update(zip(names, values, strict=True))
-        return instance
-
-    return make
-
-
-@lru_cache
-def _is_made_plainly(model: type[Model], names: tuple[str, ...]) -> bool:
-    """Whether to make an instance is to put the columns into its ``__dict__``."""
-    hooks = ("__init__", "__new__", "__setattr__", "from_db")
-    own = [vars(cls).keys() & hooks for cls in model.__mro__ if cls not in (Model, object)]
-    attributes = {type(inspect.getattr_static(model, name)) for name in names}
-    return not any(own) and attributes <= {DeferredAttribute, ForeignKeyDeferredAttribute}
-
-
-def _is_heard(model: type[Model], *signals: Any) -> bool:
-    # Where nobody at all listens, nothing need be looked up.
-    return any(signal.receivers and signal.has_listeners(model) for signal in signals)
 
 
 def first(
@@ -198,6 +54,24 @@ def every(
     key = ("select", what, using, connection.vendor)
     statement: Select = _prepared(key, lambda: Select(build(Slot), using))
     return statement.rows(values, connection)
+
+
+def first_columns(
+    what: Hashable, build: Callable[[At], QuerySet[Any]], values: Mapping[str, Any], using: str
+) -> Found | None:
+    """Return the columns of the one row that ``build()`` asks for, and what the row refers to.
+
+    No instance is made of the row. None if there is no row. See every().
+    """
+    if not is_on:
+        for row in build(lambda name, field: values[name])[:1]:
+            names = [field.attname for field in row._meta.concrete_fields]
+            return {name: getattr(row, name) for name in names}, *row._state.fields_cache.values()
+        return None
+    connection = connections[using]
+    key = ("select", what, using, connection.vendor)
+    statement: Select = _prepared(key, lambda: Select(build(Slot), using))
+    return statement.first_columns(values, connection)
 
 
 def update(
@@ -233,9 +107,12 @@ def update(
         return int(cursor.rowcount)
 
 
-def insert(instance: Model, using: str) -> None:
-    """Insert the instance, as ``save(force_insert=True)`` does, and give it its primary key."""
-    model: Any = type(instance)
+def insert(model: Any, values: Mapping[str, Any], using: str) -> Any:
+    """Insert a row with these columns, by attribute name, and return its primary key.
+
+    None, and nothing was done, if only ``Model.save()`` can insert the row: somebody hears the
+    signals of the model, or the model or its fields have a way of their own.
+    """
     meta = model._meta
     fields = [field for field in meta.local_concrete_fields if not field.primary_key]
     connection = connections[using]
@@ -257,18 +134,16 @@ def insert(instance: Model, using: str) -> None:
         compiler.returning_fields = list(returned)
         return Statement(*compiler.as_sql()[0])
 
-    is_usual = _is_plain(model) and not _is_heard(model, pre_save, post_save)
+    is_usual = _is_plain(model) and not is_heard(model, pre_save, post_save)
     key = ("insert", model, using, connection.vendor)
-    statement = _prepared(key, build) if is_on and is_usual and instance.pk is None else None
+    statement = _prepared(key, build) if is_on and is_usual else None
     if statement is None:
-        instance.save(force_insert=True, using=using)
-        return
-    values = {field.attname: field.pre_save(instance, add=True) for field in fields}
-    params = statement.bind(values, connection)
+        return None
+    row: Any = SimpleNamespace(**values)
+    params = statement.bind({f.attname: f.pre_save(row, add=True) for f in fields}, connection)
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         cursor.execute(statement.sql, params)
-        (instance.pk,) = cursor.fetchone()
-    instance._state.db, instance._state.adding = using, False
+        return cursor.fetchone()[0]
 
 
 def _is_plain(model: Any) -> bool:

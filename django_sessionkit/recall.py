@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
@@ -16,6 +16,33 @@ from django_sessionkit.events import InForce
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+@runtime_checkable
+class HasRepository(Protocol):
+    """A class of session stores that says where its sessions lie."""
+
+    def get_repository(self) -> object:
+        """Return the repository of the sessions."""
+        ...
+
+
+@runtime_checkable
+class DropsCopies(Protocol):
+    """A repository that keeps in a cache what must go when a session ends."""
+
+    def drop_copies(self, public_ids: Collection[uuid.UUID]) -> bool:
+        """Invalidate what the cache holds of these sessions; False: the cache did not answer."""
+        ...
+
+    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> None:
+        """Have the rows asked, where nobody can tell whether and when they change."""
+        ...
+
+    def cache_key(self, public_id: uuid.UUID) -> str:
+        """Return the key in the cache, before the cache adds its prefix and version."""
+        ...
+
 
 #: How many rows one statement names at most.
 BATCH = 500
@@ -34,13 +61,17 @@ class Recall:
     answer or browsers hold the sessions.
     """
 
-    def __init__(self, public_ids: Iterable[uuid.UUID] = (), store: Any = None) -> None:
-        """``store``: the class of stores that keeps the copies; None: the configured engine's."""
+    def __init__(self, public_ids: Iterable[uuid.UUID] = (), keeper: Any = None) -> None:
+        """``keeper``: the repository that keeps the copies; None: the configured engine's."""
         self.public_ids = set(public_ids)
         self.in_force = InForce.NOW
-        self.has_copies = store is not None or engine_has_copies()
-        self._store = store
+        self._keeper: DropsCopies | None = keeper or _keeper_in_use()
         self._waiting: list[Callable[[], object]] = []
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether there is a cache that may hold copies."""
+        return self._keeper is not None
 
     def schedule(self, using: str, added: Iterable[uuid.UUID] | None = None) -> None:
         """Invalidate the copies after commit. Until then this transaction reads none of them.
@@ -52,7 +83,7 @@ class Recall:
         if in_transaction(using) and not connection.in_atomic_block:
             self._give_up(public_ids)
             return
-        if self.has_copies and connection.in_atomic_block:
+        if self._keeper is not None and connection.in_atomic_block:
             _touched.setdefault(connection, set()).update(public_ids)
         self.in_force = InForce.ON_COMMIT
         after_commit(partial(self._act, using), using)
@@ -67,20 +98,20 @@ class Recall:
         Django does not learn of the commit, and other processes may copy the old row until then,
         so the copies are marked as stale at most.
         """
-        if self.has_copies:
-            self._store_class().doubt_copies(public_ids)
-        is_late = self.has_copies or copies_are_out_of_reach()
+        if self._keeper is not None:
+            self._keeper.doubt_copies(public_ids)
+        is_late = self._keeper is not None or copies_are_out_of_reach()
         self.in_force = InForce.WITHIN_LEASE if is_late else InForce.ON_COMMIT
         self.public_ids = set()
 
     def _act(self, using: str) -> None:
         _touched.pop(connections[using], None)
-        public_ids = self._ended(using) if self.has_copies else set()
-        self.public_ids = set()
-        if self.has_copies:
-            is_done = not public_ids or self._store_class().drop_copies(public_ids)
+        if self._keeper is not None:
+            public_ids = self._ended(using)
+            is_done = not public_ids or self._keeper.drop_copies(public_ids)
         else:
             is_done = not copies_are_out_of_reach()
+        self.public_ids = set()
         outcomes = {InForce.NOW if is_done else InForce.WITHIN_LEASE, self.in_force}
         # One commit calls this once for each schedule(): the worst outcome counts.
         self.in_force = InForce.latest(outcomes - {InForce.ON_COMMIT})
@@ -91,9 +122,6 @@ class Recall:
     def _ended(self, using: str) -> set[uuid.UUID]:
         """Return the sessions whose copies are to be invalidated."""
         return self.public_ids
-
-    def _store_class(self) -> Any:
-        return self._store or conf.session_store
 
 
 class GatheredRecall(Recall):
@@ -143,14 +171,26 @@ def is_touched(public_id: uuid.UUID, using: str) -> bool:
     return public_id in touched
 
 
+def repository_in_use() -> object:
+    """Return the repository of the configured engine, None if that is none of ours."""
+    store: object = conf.session_store
+    return store.get_repository() if isinstance(store, HasRepository) else None
+
+
+def _keeper_in_use() -> DropsCopies | None:
+    repository = repository_in_use()
+    return repository if isinstance(repository, DropsCopies) else None
+
+
 def engine_has_copies() -> bool:
     """Whether the configured engine keeps anything in a cache."""
-    return hasattr(conf.session_store, "drop_copies")
+    return _keeper_in_use() is not None
 
 
 def copies_are_out_of_reach() -> bool:
     """Whether the configured engine lets browsers hold what is believed for a lease."""
-    return bool(conf.lease) and getattr(conf.session_store, "copies_are_out_of_reach", False)
+    repository: Any = repository_in_use()
+    return bool(conf.lease) and repository is not None and repository.makes_tokens
 
 
 def in_transaction(using: str) -> bool:

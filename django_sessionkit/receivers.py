@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import get_backends, get_user_model
+from django.contrib.auth import SESSION_KEY, get_backends, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import transaction
@@ -20,9 +20,11 @@ from django_sessionkit import announcing, registry
 from django_sessionkit.backends.base import BaseSessionStore
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.current import current_request
+from django_sessionkit.deletion import is_announced
 from django_sessionkit.events import SessionEndReason
 from django_sessionkit.exceptions import CacheUnreachable
 from django_sessionkit.recall import after_commit, gathered
+from django_sessionkit.storage.records import EndCause
 
 
 def connect() -> None:
@@ -56,8 +58,8 @@ def on_login(sender: type[Model], request: HttpRequest | None, user: Any, **kwar
     session = getattr(request, "session", None)
     if request is None or not isinstance(session, BaseSessionStore):
         return
-    if session.client_meta is None and request.META:
-        session.client_meta = request.META
+    if session.facts.meta is None and request.META:
+        session.facts = session.facts._replace(meta=request.META)
     session.mark_authenticated()
     if session.flushed_public_id is not None and not session.has_new_key:
         # Where nobody was signed in, login() has made a new key; else it has just flushed.
@@ -71,7 +73,7 @@ def on_logout(sender: type[Model], request: HttpRequest | None, user: Any, **kwa
     """Let ``session_ended`` tell a logout from another flush."""
     session = getattr(request, "session", None)
     if isinstance(session, BaseSessionStore):
-        session.flush_reason, session.flush_actor = SessionEndReason.LOGOUT, user
+        session.flush_cause = EndCause(SessionEndReason.LOGOUT, user)
 
 
 def on_user_saved(
@@ -109,7 +111,7 @@ def on_session_deleted(
     sender: type[Model], instance: AbstractSession, using: str, **kwargs: Any
 ) -> None:
     """Announce a session that was deleted through the ORM rather than by a verb."""
-    if not instance.is_announced:
+    if not is_announced(instance):
         announcing.announce_ends(
             [instance],
             model=type(instance),
@@ -126,7 +128,9 @@ def _public_id_of_own_request(user: Any) -> Any:
     session = getattr(request, "session", None)
     if not isinstance(session, BaseSessionStore):
         return None
-    return session.public_id if session.is_owned_by(user) else None
+    data: dict[str, Any] = getattr(session, "_session_cache", {})  # nothing is loaded for this
+    is_own = data.get(SESSION_KEY) == user._meta.pk.value_to_string(user)
+    return session.public_id if is_own else None
 
 
 def _revoke_others_and_renew_key(user_id: Any, *, keep: Any) -> None:

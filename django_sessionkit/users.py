@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import ValidationError
 from django.db import router
-from django.db.models import Manager, QuerySet
+from django.db.models import Manager, Model, QuerySet
 
 from django_sessionkit import prepared
 
@@ -34,6 +37,24 @@ def find(user_id: Any) -> Any:
         return rows.filter(pk=at("pk", model._meta.pk))
 
     return prepared.first(("user", model), build, {"pk": user_id}, using)
+
+
+def signed_in(data: Mapping[str, Any], model: type[Model]) -> Any:
+    """Return the primary key of the user whom the session data name, or None.
+
+    ``model`` has the sessions' rows. None too where the value does not fit the user model of
+    today: AUTH_USER_MODEL may have changed since, and a session is no place to fail for it.
+    """
+    value = data.get(AUTH_USER_ID)
+    if value is None:
+        return None
+    target = model._meta.get_field("user").target_field  # type: ignore[union-attr]
+    try:
+        owner = target.to_python(value)
+        target.run_validators(owner)
+    except (ValidationError, TypeError, ValueError, OverflowError):
+        return None
+    return owner
 
 
 def are_found_by(backend: Any) -> bool:

@@ -18,6 +18,7 @@ from django_sessionkit import registry
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import SplitKey
+from django_sessionkit.storage.records import Unknown
 from tests.app.views import hooks
 
 #: Requests in async code go from thread to thread, and take twice as long.
@@ -87,8 +88,10 @@ class Browser:
     @property
     def _split_key(self) -> SplitKey:
         # Of a store that has opened nothing but the key itself.
-        key = SplitKey.parse(conf.session_store(self.session_key)._session_key)
-        assert key is not None
+        store: Any = conf.session_store()
+        presented = store.get_repository().peek(self.session_key, store)
+        assert not isinstance(presented, Unknown)
+        key: SplitKey = presented.key
         return key
 
     @property

@@ -14,8 +14,9 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_sessionkit import prepared
-from django_sessionkit.backends.contents import Content
 from django_sessionkit.keys import SplitKey
+from django_sessionkit.storage.claims import Claims
+from django_sessionkit.storage.records import Unknown
 
 #: What the store of a signed-in session asks the database for, act by act: the queries' verbs.
 ROW_QUERIES: Mapping[str, Sequence[str]] = {
@@ -85,7 +86,9 @@ class Engine:
 
     def split_key(self, session_key: str | None) -> SplitKey | None:
         """Return the split key that a session key is, or holds; None if it is none of ours."""
-        return SplitKey.parse(self.store(session_key)._session_key)
+        store = self.store()
+        presented = store.get_repository().peek(session_key, store)
+        return None if isinstance(presented, Unknown) else presented.key
 
     def wrong_key(self, session_key: str) -> str:
         """Return the session key with another secret; as a token it is past its lease."""
@@ -101,14 +104,16 @@ class Engine:
         )
         return self.token(wrongly)
 
-    def content(self, token: str) -> Content:
+    def content(self, token: str) -> Claims:
         """Return what a token says, valid or not."""
-        content: Content = self.store()._open_token(token)
+        store = self.store()
+        content: Claims = store.get_repository().format.read(token, store)
         return content
 
-    def token(self, content: Content) -> str:
+    def token(self, content: Claims) -> str:
         """Return the token that says so."""
-        token: str = self.store()._make_token(content)
+        store = self.store()
+        token: str = store.get_repository().format.write(content, store)
         return token
 
     def retired_key(self, session_key: str) -> str:

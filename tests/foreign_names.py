@@ -20,7 +20,7 @@ PACKAGE = "django_sessionkit"
 Use = tuple[str, str]
 
 #: What Python puts into classes: those of enums, abstract ones and protocols.
-PYTHONS = re.compile(r"_\w+_|_abc_impl|_is_protocol")
+PYTHONS = re.compile(r"_\w+_|_abc_impl|_is_protocol|_is_runtime_protocol")
 
 #: Objects whose attributes are told apart: ``_meta.pk`` is another thing than ``_meta.parents``.
 HOLDERS = ("_meta", "_state")

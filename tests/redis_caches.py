@@ -12,8 +12,8 @@ from django_redis.pool import ConnectionFactory
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from django_sessionkit.backends import cached_db
 from django_sessionkit.copies import cluster as cluster_module
+from django_sessionkit.storage import cached_rows
 from tests.redis_cluster import Cluster
 from tests.redis_sentinels import SERVICE, Sentinels
 from tests.redis_servers import RedisServer
@@ -65,7 +65,7 @@ def session_cache(entry: dict[str, Any], alias: str = "sessions") -> Iterator[No
     # the pool of those that came first.
     pools = ConnectionFactory._pools
     # A test before this one may have found the cache of that name out of reach.
-    cached_db._paused_until.pop(alias, None)
+    cached_rows._paused_until.pop(alias, None)
     known, known_clusters = set(pools), set(cluster_module._clusters)
     try:
         with override_settings(CACHES=caches, SESSION_CACHE_ALIAS=alias):

@@ -68,6 +68,8 @@ NEED_MORE = {
     for name in (
         "backends.encrypted_cookies",
         "backends.signed_cookies",
+        "storage.jwt_format",
+        "storage.seal_format",
         "copies.cluster",
         "tokens.derivation",
         "tokens.iron",

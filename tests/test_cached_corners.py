@@ -165,6 +165,21 @@ def test_a_login_whose_transaction_was_taken_back_is_saved_by_the_response(
         assert Browser(session_key=visitors).data() == {}
 
 
+@with_engines(lambda engine: engine.cache_alias is not None and not engine.rows_for_visitors)
+def test_a_visitors_session_goes_on_until_the_login_from_it_has_committed(engine: Engine) -> None:
+    session_key = saved(cart="full")
+    store = engine.store(session_key)
+    with taken_back():
+        store.cycle_key()
+        store.update(USER)
+        store.save()
+        assert stored(session_key) == {"cart": "full"}
+    assert stored(session_key) == {"cart": "full"}
+    store.save()
+    assert stored(session_key) == {}
+    assert stored(store.session_key) == {**USER, "cart": "full"}
+
+
 @with_a_cache
 @both_ways
 def test_after_a_save_within_a_transaction_the_cache_is_asked_again(
@@ -226,20 +241,61 @@ def test_an_answer_that_is_ready_is_not_lost_with_the_database(
     def view(request: HttpRequest) -> None:
         with transaction.atomic():
             request.session.get("cat")
-        store = request.session
-        real = store._find  # type: ignore[attr-defined]
+        store: Any = request.session
+        repository = store._repository
+        real = repository.find
 
-        def find(key: Any) -> Any:
+        def find(*args: Any) -> Any:
             with connection.execute_wrapper(fail):
-                return real(key)
+                return real(*args)
 
-        monkeypatch.setattr(store, "_find", find)
+        monkeypatch.setattr(repository, "find", find)
 
     def fail(*arguments: Any) -> Any:
         raise OperationalError("gone")
 
     monkeypatch.setitem(views.acts, "read", view)
     assert browser.get("/do/read/").status_code == 200
+
+
+@with_engines(lambda engine: engine.cache_alias is not None and not engine.data_in_row)
+def test_a_login_that_creates_its_session_retires_the_visitors_key(engine: Engine) -> None:
+    visitors = saved(cat="Tom")
+    session = engine.store(visitors)
+    session.cycle_key()
+    session.update(USER)
+    session.create()
+    assert stored(session.session_key) == {**USER, "cat": "Tom"}
+    assert stored(visitors) == {}
+
+
+@with_a_cache
+def test_whoever_is_taken_out_of_the_data_has_not_signed_in_by_the_row_either(
+    engine: Engine,
+) -> None:
+    session_key = saved(**USER, cat="Tom")
+    assert Session.objects.get().authenticated_at is not None
+    assert stored(session_key) == {**USER, "cat": "Tom"}
+    store = engine.store(session_key)
+    # Of a copy or a voucher, which do not tell when that was.
+    assert queries_on_sessions(lambda: store.pop("_auth_user_id")) == 0
+    store.save()
+    row = Session.objects.get()
+    assert (row.user, row.authenticated_at) == (None, None)
+    assert stored(session_key) == {"cat": "Tom"}
+
+
+@with_engines(lambda engine: engine.cache_alias is not None and not engine.data_in_row)
+def test_a_save_within_a_transaction_leaves_a_voucher_after_it(engine: Engine) -> None:
+    session_key = saved(**USER)
+    store = engine.store(session_key)
+    with transaction.atomic():
+        store["cat"] = "Tom"
+        store.save()
+    assert store.lease_has_run_out()
+    store.renew_lease()
+    assert queries_on_sessions(lambda: stored(session_key)) == 0
+    assert stored(session_key) == {**USER, "cat": "Tom"}
 
 
 def queries_on_sessions(act: Any) -> int:

@@ -16,8 +16,8 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 
-from django_sessionkit.backends.replaced import KEPT_FOR
 from django_sessionkit.models import Session
+from django_sessionkit.storage.retired import KEPT_FOR
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from django_sessionkit import registry
 from django_sessionkit.models import Session
+from django_sessionkit.storage.records import RequestFacts
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_data_in_rows, with_keys_that_stay
 from tests.interleaving import before_each_statement, elsewhere, save, saved, stored
@@ -201,6 +203,76 @@ def test_what_is_taken_back_twice_is_stored_at_last(engine: Engine) -> None:
         "theirs1": 1,
         "more": "x",
     }
+
+
+@with_data_in_rows
+@pytest.mark.parametrize("is_cycled", [False, True])
+def test_what_a_savepoint_took_back_after_the_insert_is_stored_by_the_next_save(
+    engine: Engine, is_cycled: bool
+) -> None:
+    session = engine.store()
+    with transaction.atomic():
+        session["one"] = 1
+        session.save()
+        with transaction.atomic():
+            session["mine"] = "x"
+            if is_cycled:
+                session.cycle_key()
+            session.save()
+            transaction.set_rollback(True)
+        session.save()
+    assert stored(session.session_key) == {"one": 1, "mine": "x"}
+
+
+@with_data_in_rows
+def test_what_two_saves_of_a_transaction_wrote_is_stored_by_the_next_save(engine: Engine) -> None:
+    session_key = saved(one=1)
+    session = engine.store(session_key)
+    with transaction.atomic():
+        session["first"] = "x"
+        session.save()
+        session["second"] = "x"
+        session.save()
+        transaction.set_rollback(True)
+    assert stored(session_key) == {"one": 1}
+    session.save()
+    assert stored(session_key) == {"one": 1, "first": "x", "second": "x"}
+
+
+@with_data_in_rows
+def test_a_projects_hook_overwrites_no_column_that_another_request_has_written(
+    engine: Engine,
+) -> None:
+    class SessionStore(type(engine.store())):  # type: ignore[misc]
+        __qualname__ = "SessionStore"  # Django's salt is made of it
+
+        def create_model_instance(self, data: dict[str, Any]) -> Any:
+            return super().create_model_instance(data)
+
+    session_key = saved(one=1)
+    mine, theirs = SessionStore(session_key), engine.store(session_key)
+    mine["mine"] = "x"
+    theirs["theirs"] = "x"
+    theirs.facts = RequestFacts({"REMOTE_ADDR": "192.0.2.1", "HTTP_USER_AGENT": "Lynx"})
+    theirs.save()
+    mine.save()
+    assert stored(session_key) == {"one": 1, "mine": "x", "theirs": "x"}
+    assert Session.objects.get().user_agent == "Lynx"
+
+
+@with_data_in_rows
+def test_a_new_key_that_was_taken_back_is_written_by_the_next_save(engine: Engine) -> None:
+    session_key = saved(**SIGNED_IN)
+    session = engine.store(session_key)
+    with transaction.atomic():
+        session.cycle_key()
+        session.save()
+        transaction.set_rollback(True)
+    assert stored(session_key) == SIGNED_IN
+    session["mine"] = "x"
+    session.save()
+    assert stored(session.session_key) == {**SIGNED_IN, "mine": "x"}
+    assert stored(session_key) == {}
 
 
 def test_a_deletion_that_was_taken_back_is_made_again(engine: Engine) -> None:

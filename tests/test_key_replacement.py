@@ -27,9 +27,9 @@ from django.urls import include, path
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from django_sessionkit.backends import data
-from django_sessionkit.backends.replaced import IN_FLIGHT, KEPT_FOR, MAY_END, RETIRED_FOR
 from django_sessionkit.models import Session
+from django_sessionkit.storage import cache_data, entries
+from django_sessionkit.storage.retired import IN_FLIGHT, KEPT_FOR, MAY_END, RETIRED_FOR
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine
@@ -66,7 +66,8 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
         nonlocal passed
         passed += by
         replaced_earlier(by)
-        monkeypatch.setattr(data, "RETIRED_FOR", RETIRED_FOR + passed)
+        for module in (cache_data, entries):
+            monkeypatch.setattr(module, "RETIRED_FOR", RETIRED_FOR + passed)
 
     return pass_by
 
@@ -422,7 +423,8 @@ def test_a_slow_request_is_judged_by_when_it_arrived(
         logins.append(Browser(is_async=is_async, session_key=jar.session_key))
         logins[0].get("/login/alice/")
         later(timedelta(seconds=30))
-        request.session.arrived_at -= 31  # type: ignore[attr-defined]
+        session: Any = request.session
+        session.facts = session.facts._replace(arrived_at=session.facts.arrived_at - 31)
         request.session["late"] = "x"
 
     monkeypatch.setitem(views.acts, "slow", sign_in_and_wait)

@@ -17,11 +17,11 @@ from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 
 from django_sessionkit import registry
-from django_sessionkit.backends.replaced import KEPT_FOR
 from django_sessionkit.base_session import AbstractSession
 from django_sessionkit.copies.slots import copy_key, voucher_key
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
+from django_sessionkit.storage.retired import KEPT_FOR
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_a_cache

@@ -25,6 +25,17 @@ from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.keys import SplitKey, secret_to_text
 from django_sessionkit.models import Session
 from django_sessionkit.signals import session_created, session_ended
+from django_sessionkit.storage.records import (
+    Columns,
+    Conflict,
+    Draft,
+    MustAsk,
+    Once,
+    Record,
+    RequestFacts,
+    Saved,
+)
+from django_sessionkit.storage.row_queries import RowData
 from tests.app.views import hooks
 from tests.browsers import Browser, secret_part
 from tests.engines import Engine
@@ -215,6 +226,25 @@ def test_no_repr_shows_a_key(everything: Everything, engine: Engine) -> None:
     assert everything.leaked() == set()
 
 
+def test_no_repr_of_a_record_shows_data_or_hash(engine: Engine) -> None:
+    """Error pages show the local variables of repositories."""
+    store = engine.store()
+    store.update({"_auth_user_id": "1", "card": "4111"})
+    store.save()
+    again = engine.store(store.session_key)
+    assert again["card"] == "4111"
+    record = again._held.record
+    asked = again.get_repository().peek(store.session_key, again)
+    draft = Draft(record.key, {"card": "4111"}, record.columns)
+    gone = Conflict(record)
+    for thing in (record, record.columns, record.payload, asked, draft, gone, [record]):
+        text = repr(thing)
+        assert "4111" not in text
+        assert repr(bytes(record.columns["secret_hash"]))[2:-1] not in text
+    assert repr(record) == f"<session {record.key}>"
+    assert repr(record.columns) == f"<columns {', '.join(record.columns)}>"
+
+
 def test_no_statement_carries_a_key(everything: Everything) -> None:
     """What DEBUG, a slow-query log or a monitor writes down."""
     statements: list[object] = []
@@ -252,3 +282,16 @@ def test_a_stolen_table_signs_nobody_in(engine: Engine) -> None:
         assert thief.get("/whoami/").text == ""
         assert not thief.cookie_was_touched
     assert browser.get("/whoami/").text == "alice"
+
+
+def test_what_stores_and_repositories_hand_each_other_shows_no_secret_and_no_data() -> None:
+    key = SplitKey.generate()
+    facts = RequestFacts({"HTTP_COOKIE": f"sessionid={key.session_key}"})
+    columns = Columns(secret_hash=key.secret_hash, data="Tom")
+    record = Record(key, columns, RowData("Tom"))
+    draft = Draft(key, {"cat": "Tom"}, columns)
+    handed = [facts, columns, record, draft, Once({"cat": "Tom"}), MustAsk(key, "Tom")]
+    for shown in map(repr, [*handed, Saved(record), Conflict(record)]):
+        assert "Tom" not in shown
+        assert key.session_key not in shown
+        assert repr(key.secret_hash) not in shown

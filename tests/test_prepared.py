@@ -19,7 +19,8 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_sessionkit import prepared, registry
+from django_sessionkit import prepared, registry, statements
+from django_sessionkit.backends.db import SessionStore
 from django_sessionkit.models import Session
 
 pytestmark = [pytest.mark.django_db, pytest.mark.varies]
@@ -143,13 +144,17 @@ def test_a_model_that_is_made_in_a_way_of_its_own_is_made_so(name: str) -> None:
             app_label = f"own_{name.strip('_')}"
 
     names = tuple(field.attname for field in Own._meta.concrete_fields)
-    prepared.make(Own, "default", names, [1, "password", None])
+    statements._way_to_make(Own, "default", names)([1, "password", None])
     assert set(made) == {name}
 
 
 def test_what_was_not_asked_for_is_deferred(session: Session) -> None:
     names = ("id", "public_id")
-    made = prepared.make(Session, "default", names, [session.pk, session.public_id])
+
+    def build(at: Any) -> Any:
+        return registry.sessions(Session).filter(pk=at("pk", Session._meta.pk)).only(*names)
+
+    made = prepared.first("some columns", build, {"pk": session.pk}, "default")
     assert made.get_deferred_fields() == {
         field.attname for field in Session._meta.concrete_fields if field.attname not in names
     }
@@ -211,20 +216,14 @@ def test_an_insert_writes_what_the_orm_writes(monkeypatch: pytest.MonkeyPatch) -
             user_id=5, secret_hash=bytes(32), expire_date=end, data="é", ip_address="192.0.2.1"
         )
 
-    prepared.insert(new(), "default")
-    by_orm = Session.save
-    monkeypatch.setattr(Session, "save", lambda *a, **k: pytest.fail("It was left to the ORM."))
-    monkeypatch.setattr(prepared, "_is_plain", lambda model: True)
     session = new()
-    prepared.insert(session, "default")
-    assert session.pk is not None
-    assert (session._state.db, session._state.adding) == ("default", False)
-    assert columns(Session.objects.get(pk=session.pk)) == columns(session)
+    pk = prepared.insert(Session, columns(session), "default")
+    assert pk is not None
+    assert columns(Session.objects.get(pk=pk)) == columns(session) | {"id": pk}
     again = new()
     again.public_id = session.public_id
     with pytest.raises(IntegrityError), transaction.atomic():
-        prepared.insert(again, "default")
-    monkeypatch.setattr(Session, "save", by_orm)
+        prepared.insert(Session, columns(again), "default")
 
 
 def test_an_insert_is_left_to_the_orm_where_somebody_listens() -> None:
@@ -236,11 +235,14 @@ def test_an_insert_is_left_to_the_orm_where_somebody_listens() -> None:
     post_save.connect(hear, sender=Session)
     try:
         session = Session(secret_hash=bytes(32), expire_date=timezone.now())
-        prepared.insert(session, "default")
+        assert prepared.insert(Session, columns(session), "default") is None
+        assert not Session.objects.exists()
+        store = SessionStore()
+        store["cat"] = "Tom"
+        store.save()
     finally:
         post_save.disconnect(hear, sender=Session)
-    assert heard == [session]
-    assert Session.objects.get() == session
+    assert heard == [Session.objects.get()]
 
 
 def test_the_statements_are_seen_by_who_counts_queries(session: Session) -> None:

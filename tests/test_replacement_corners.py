@@ -122,6 +122,25 @@ def test_a_visitors_request_in_flight_over_a_login_and_a_new_key_leaves_the_cook
     assert jar.user() == "alice"
 
 
+@with_every_engine
+def test_the_key_that_the_browser_had_is_retired_whatever_a_request_saves(engine: Engine) -> None:
+    store = engine.store()
+    store["_auth_user_id"] = "1"
+    store.save()
+    session_key = store.session_key
+    store = engine.store(session_key)
+    store.cycle_key()
+    store.save()
+    store["cat"] = "Tom"
+    store.save()
+    store.cycle_key()
+    store.save()
+    # A request in flight, with the key that a browser had before all this.
+    late = engine.store(engine.aged(session_key) if engine.key_is_token else session_key)
+    assert dict(late.items()) == {}
+    assert late.is_retired
+
+
 # Clocks.
 
 
@@ -275,6 +294,20 @@ def lines() -> Iterator[list[str]]:
     yield seen
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@with_every_engine
+def test_a_sign_in_that_is_saved_twice_in_a_transaction_has_one_line(
+    engine: Engine, lines: list[str]
+) -> None:
+    store = engine.store()
+    with transaction.atomic():
+        store["_auth_user_id"] = "1"
+        store.mark_authenticated()
+        store.save()
+        store["cat"] = "Tom"
+        store.save()
+    assert len([line for line in lines if line.startswith("signed in")]) == 1
 
 
 @with_every_engine

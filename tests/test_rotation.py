@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from django_sessionkit import registry
-from django_sessionkit.backends.replaced import IN_FLIGHT
 from django_sessionkit.models import Session
+from django_sessionkit.storage.retired import IN_FLIGHT
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine

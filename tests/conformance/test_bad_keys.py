@@ -13,6 +13,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from django_sessionkit.events import SessionEndReason
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.models import Session
+from django_sessionkit.storage.records import EndCause
 from tests.cases import for_each
 from tests.conformance.engines import in_sync_code, with_rows_of_visitors
 from tests.conformance.faces import Face, Faces
@@ -182,7 +183,7 @@ def test_a_retired_key_of_the_user_does_not_save_but_signs_out(faces: Faces) -> 
     assert not session.is_flushed
     assert faces.read(right.session_key) == {"_auth_user_id": "1"}
     session = faces.open(old_key)
-    session.store.flush_reason = SessionEndReason.LOGOUT
+    session.store.flush_cause = EndCause(SessionEndReason.LOGOUT)
     session.flush()
     assert session.is_flushed
     assert not Session.objects.exists()

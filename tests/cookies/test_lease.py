@@ -18,22 +18,24 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessionkit import registry
-from django_sessionkit.backends import presented
-from django_sessionkit.backends.presented import now
-from django_sessionkit.backends.renewed import OVERLAP
-from django_sessionkit.backends.replaced import IN_FLIGHT, KEPT_FOR
 from django_sessionkit.ending import Ended
 from django_sessionkit.events import InForce
+from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
+from django_sessionkit.storage import claims, cookies
+from django_sessionkit.storage.claims import now
+from django_sessionkit.storage.retired import IN_FLIGHT, KEPT_FOR
+from django_sessionkit.storage.revalidation import OVERLAP
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_tokens
-from tests.interleaving import before_each_statement, replaced_earlier
+from tests.interleaving import before_each_statement, replaced_earlier, saved, stored
 from tests.ways_to_end import EACH, HERS, ONE, Act, People, each_way_to_end
 
 pytestmark = [pytest.mark.django_db, with_tokens, pytest.mark.database]
 
 LEASE = 60
+SIGNED_IN = {"_auth_user_id": "1"}
 
 
 @pytest.fixture
@@ -281,11 +283,11 @@ def test_the_latest_cookie_is_issued_anew_as_soon_as_it_is_not_believed(
     checked_at = (now() // 1_000_000 - LEASE) * 1_000_000 + 900_000
     content = engine.content(browser.session_key or "")
     browser.session_key = engine.token(dataclasses.replace(content, checked_at=checked_at))
-    Session.objects.update(last_seen_at=presented.moment_of(checked_at))
+    Session.objects.update(last_seen_at=claims.moment_of(checked_at))
     browser.get("/whoami/")
     assert browser.cookie_was_touched
     renewed = engine.content(browser.session_key or "")
-    assert Session.objects.get().last_seen_at == presented.moment_of(renewed.checked_at)
+    assert Session.objects.get().last_seen_at == claims.moment_of(renewed.checked_at)
 
 
 @both_ways
@@ -350,7 +352,7 @@ def test_a_lease_that_ends_while_the_session_is_loaded_is_no_error(
     content = engine.content(browser.session_key or "")
     edge = content.believed_until(LEASE) * 1_000_000
     times = iter([edge - 1])
-    monkeypatch.setattr(presented, "now", lambda: next(times, edge + 1))
+    monkeypatch.setattr(cookies, "now", lambda: next(times, edge + 1))
     assert browser.get("/whoami/").text == "alice"
 
 
@@ -480,6 +482,72 @@ def test_what_was_revoked_after_a_transaction_had_read_it_gets_no_new_cookie(
         browser.get("/do/act/")
     assert not browser.cookie_was_touched
     assert browser.get("/whoami/").text == ""
+
+
+# What a transaction has read is asked again, also where the row itself is not due.
+
+
+def read_in_transaction(engine: Engine, *, is_saved: bool = False) -> Any:
+    """Return a store that has read a token past its lease, of a row that was seen 30 s ago."""
+    store = engine.store(engine.aged(saved(**SIGNED_IN)))
+    Session.objects.update(last_seen_at=timezone.now() - timedelta(seconds=30))
+    with transaction.atomic():
+        assert store["_auth_user_id"] == "1"
+        if is_saved:
+            store["cat"] = "Tom"
+            store.save()
+    return store
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_saved", [False, True], ids=["read", "saved"])
+def test_the_cookie_of_what_a_transaction_has_read_is_issued_anew(
+    engine: Engine, is_saved: bool
+) -> None:
+    start = now()
+    store = read_in_transaction(engine, is_saved=is_saved)
+    if is_saved:
+        assert engine.content(store.session_key).checked_at < start
+    assert store.lease_has_run_out()
+    assert store.renew_lease()
+    assert engine.content(store.session_key).checked_at >= start
+    assert stored(store.session_key) == SIGNED_IN | ({"cat": "Tom"} if is_saved else {})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_revoked_after_a_transaction_had_read_it_is_not_saved(engine: Engine) -> None:
+    store = read_in_transaction(engine)
+    registry.revoke_everyone()
+    store["cat"] = "Tom"
+    with pytest.raises(SessionGone):
+        store.save()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whom_the_view_takes_out_of_the_data_was_signed_in_when_they_were_read(
+    engine: Engine,
+) -> None:
+    store = read_in_transaction(engine)
+    del store["_auth_user_id"]
+    store["cat"] = "Tom"
+    store.save()
+    assert Session.objects.get().user is None
+    assert stored(engine.aged(store.session_key)) == {"cat": "Tom"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_no_browser_has_is_not_the_retired_one(engine: Engine) -> None:
+    session_key = engine.aged(saved(**SIGNED_IN))
+    store = engine.store(session_key)
+    with transaction.atomic():
+        store.cycle_key()
+        store.save()
+    store.cycle_key()
+    store.save()
+    # A request in flight with the key that the browser had before.
+    late = engine.store(session_key)
+    assert dict(late.items()) == {}
+    assert late.is_retired
 
 
 @both_ways

@@ -20,11 +20,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_sessionkit import registry
-from django_sessionkit.backends.contents import Content, content_from
 from django_sessionkit.exceptions import CookieTooLarge
 from django_sessionkit.keys import secret_to_text
 from django_sessionkit.models import Session
 from django_sessionkit.moments import microseconds
+from django_sessionkit.storage.claims import Claims, claims_from
 from django_sessionkit.tokens.errors import BadToken
 from tests.browsers import Browser, secret_part
 from tests.cases import looped
@@ -172,11 +172,11 @@ def test_what_is_authentic_but_not_as_we_write_it_is_refused(change: dict[str, A
         "row_end": now,
         "auth_time": 5,
     }
-    content = content_from(told, {})
-    assert isinstance(content, Content)
+    content = claims_from(told, {})
+    assert isinstance(content, Claims)
     assert content.checked_at == now
     with pytest.raises(BadToken):
-        content_from({**told, **change}, {})
+        claims_from({**told, **change}, {})
 
 
 @looped("expiry", ["soon", "", [], {}, None, 1e300, -1e300, "2030-01-01T00:00:00", {"at": 5}])

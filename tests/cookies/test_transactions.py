@@ -10,9 +10,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpResponse
+from django.utils import timezone
 
 from django_sessionkit import registry
+from django_sessionkit.exceptions import SessionGone
 from django_sessionkit.models import Session
+from django_sessionkit.storage.records import RequestFacts
 from tests.app import views
 from tests.browsers import Browser, both_ways
 from tests.engines import Engine, with_tokens
@@ -138,3 +141,38 @@ def test_a_key_that_was_replaced_in_what_is_committed_is_the_new_one(
     browser.get("/do/act/")
     assert aged(browser, engine).get("/whoami/").text == "alice"
     assert old.get("/whoami/").text == ""
+
+
+def test_a_key_that_a_savepoint_took_back_is_not_handed_out(engine: Engine) -> None:
+    session = engine.store()
+    session["_auth_user_id"] = "1"
+    session.save()
+    again = engine.store(session.session_key)
+    with transaction.atomic():
+        with transaction.atomic():
+            again.cycle_key()
+            again.save()
+            transaction.set_rollback(True)
+        with pytest.raises(SessionGone):
+            again.save()
+    again.save()
+    key = engine.split_key(again.session_key)
+    assert key is not None
+    assert key.proves(bytes(Session.objects.get().secret_hash))
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_save_does_not_move_back_when_another_request_saw_the_session(
+    engine: Engine, is_loaded: bool
+) -> None:
+    session = engine.store()
+    session["_auth_user_id"] = "1"
+    session.save()
+    if is_loaded:
+        session = engine.store(session.session_key)
+    later = timezone.now() + timedelta(seconds=100)
+    Session.objects.update(last_seen_at=later)
+    session.facts = RequestFacts({"REMOTE_ADDR": "192.0.2.1"})
+    session.set_expiry(1000)
+    session.save()
+    assert Session.objects.get().last_seen_at == later

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_sessionkit.models import Session
 from tests.browsers import Browser, both_ways
@@ -84,6 +88,23 @@ def test_a_visitors_session_is_flushed_and_deleted_without_being_read(
             engine.store().delete(session.session_key)
         assert list(queries) == []
         assert again.is_flushed is (act == "flush")
+
+
+@pytest.mark.parametrize("first", ["", "clear", "load"])
+def test_flushing_with_a_token_that_has_ended_leaves_the_cookie_alone(
+    engine: Engine, first: str
+) -> None:
+    session = engine.store()
+    session["cat"] = "Tom"
+    session.save()
+    ended = dataclasses.replace(
+        engine.content(session.session_key), expire_date=timezone.now() - timedelta(seconds=1)
+    )
+    again = engine.store(engine.token(ended))
+    if first:
+        getattr(again, first)()
+    again.flush()
+    assert not again.is_flushed
 
 
 def test_loading_again_after_the_key_was_cycled_shows_what_was_saved(engine: Engine) -> None:

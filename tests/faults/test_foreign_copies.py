@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.test import override_settings
 
-from django_sessionkit.backends.replaced import KEPT_FOR
+from django_sessionkit.storage.retired import KEPT_FOR
 from tests.browsers import both_ways
 from tests.faults.damages import DAMAGES
 from tests.faults.sites import signed_in, site

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from django_sessionkit import registry
-from django_sessionkit.backends.replaced import KEPT_FOR
 from django_sessionkit.models import Session
+from django_sessionkit.storage.retired import KEPT_FOR
 from tests.browsers import Browser, both_ways
 from tests.faults.sites import LEASE, each_engine, signed_in, site
 from tests.interleaving import replaced_earlier

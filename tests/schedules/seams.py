@@ -18,7 +18,7 @@ from django_sessionkit.conf import conf
 from tests.schedules.engines import ENGINES
 
 #: The module that passes by a cache which has not answered, for a time that no scheduler knows of.
-PAUSED = "django_sessionkit.backends.cached_db"
+PAUSED = "django_sessionkit.storage.cached_rows"
 
 #: Keeps a rule switched off while it is entered.
 Switch = Callable[[], AbstractContextManager[object]]

@@ -100,9 +100,10 @@ def inserted_again(engine: Engine) -> Switch:
             save(self, must_create)
         except SessionGone as error:
             again = store_class()
+            again._held.start(self._held.record.key)
             again._session_key, again._session_cache = self._session_key, dict(self.items())
             try:
-                save(again, must_create=True)
+                save(again)
             except CreateError:
                 raise error from None  # there is a row, with another secret
 

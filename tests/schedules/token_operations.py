@@ -84,10 +84,8 @@ class TokenOperations(Operations):
     def renew(self) -> None:
         token = self._any_token()
         store, data = self._load(token)
-        if data and store.lease_has_run_out():
-            store.renew_lease()
-            if store.has_new_cookie:
-                self._hand_out_token(store, token.session, token.names, token)
+        if data and store.lease_has_run_out() and store.renew_lease():
+            self._hand_out_token(store, token.session, token.names, token)
 
     def replace_key(
         self, is_login: bool = False, rolls_back: bool = False, commits: bool = False

@@ -1,14 +1,15 @@
-"""What a cookie says of its session, whatever the format that it is written in.
+"""The claims of a cookie about its session, whatever the format they are written in.
 
 Who has not signed in has a cookie without the secret half of a session key, and no row.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +21,8 @@ from django_sessionkit.moments import microseconds, moment
 from django_sessionkit.tokens.errors import BadToken
 
 FORMAT = 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FAR = 10**17  # microseconds; later than that nobody has asked a row
 #: What nobody means by an age, in seconds: some thousand years.
 LONGEST = 1e11
 #: What tells who is signed in; nobody is, without a row.
@@ -27,7 +30,7 @@ AUTH = "_auth_"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Claims:
     """What a cookie says.
 
     ``checked_at``: when the row was last asked, in microseconds since 1970; 0: never.
@@ -73,7 +76,7 @@ class Content:
         return told
 
 
-def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
+def claims_from(told: Mapping[str, Any], data: dict[str, Any]) -> Claims:
     """Return what was ``told()``, with the public id as ``sid`` and ``auth_time``.
 
     Raises BadToken if it was not: what is authentic may be of a later version, or be written by
@@ -92,11 +95,11 @@ def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
         raise BadToken("It names no session.")
     expire_date = _moment(told, "end")
     if not secret:
-        return visitors_content(public_id, expire_date, data)
+        return visitors_claims(public_id, expire_date, data)
     secret_bytes = secret_from_text(secret)
     if secret_bytes is None:
         raise BadToken("It holds no session key.")
-    return Content(
+    return Claims(
         public_id,
         expire_date,
         _with_good_expiry(data),
@@ -107,10 +110,10 @@ def content_from(told: Mapping[str, Any], data: dict[str, Any]) -> Content:
     )
 
 
-def visitors_content(public_id: uuid.UUID, expire_date: datetime, data: dict[str, Any]) -> Content:
+def visitors_claims(public_id: uuid.UUID, expire_date: datetime, data: dict[str, Any]) -> Claims:
     """Return the content of somebody who is nobody, whatever another program has put there."""
     kept = {key: value for key, value in data.items() if not str(key).startswith(AUTH)}
-    return Content(public_id, expire_date, _with_good_expiry(kept))
+    return Claims(public_id, expire_date, _with_good_expiry(kept))
 
 
 def _with_good_expiry(data: dict[str, Any]) -> dict[str, Any]:
@@ -146,3 +149,14 @@ def _moment(told: Mapping[str, Any], name: str) -> datetime:
         return moment(_number(told, name))
     except OverflowError as error:
         raise BadToken(f"Its {name!r} is no moment.") from error
+
+
+def now() -> int:
+    """Return the time in microseconds since 1970, as Claims count it."""
+    return time.time_ns() // 1000
+
+
+def moment_of(checked_at: int) -> datetime:
+    """Return the moment so many microseconds after 1970, naive if USE_TZ is off."""
+    moment = EPOCH + timedelta(microseconds=min(max(checked_at, 0), FAR))
+    return moment if settings.USE_TZ else timezone.make_naive(moment)

@@ -168,7 +168,10 @@ class CacheData(RowsWrapper):
     ) -> Record | Conflict | Gone:
         if inserted:
             return self._rows.inserted_again(base)
-        return base
+        if before is None or in_transaction(self.using):
+            return base
+        # The row is as it was, and the data are as they were saved: a cache rolls nothing back.
+        return before._replace(payload=base.payload)
 
     def close(self, visitor: Record, by: Record) -> Conflict | None:
         end = timezone.now() + RETIRED_FOR

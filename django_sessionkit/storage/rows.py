@@ -162,12 +162,12 @@ class Rows(RowQueries):
         self, base: Record, before: Record | None, coder: Coder, *, inserted: bool
     ) -> Record | Conflict | Gone:
         if before is None:
-            return base
+            return self.inserted_again(base) if inserted else base
         # The row alone tells: a savepoint may have been rolled back, and another request may have
         # written the same version since.
         theirs = self._reread(self.rows(), base, before)
         if isinstance(theirs, Gone):
-            return theirs
+            return self.inserted_again(base) if inserted and not theirs.is_replaced else theirs
         ours = (base.columns["version"], base.columns.get("data"))
         is_as_written = (theirs.columns["version"], theirs.columns["data"]) == ours
         return base if is_as_written else Conflict(theirs)

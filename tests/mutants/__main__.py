@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.mutants import backends, caches, requests, tokens, verbs
+from tests.mutants import backends, caches, cookies, requests, storage, tokens, verbs
 from tests.mutants.mutant import Mutant, NotApplicableError
 from tests.mutants.runs import RunError, Workshop
 
@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 MUTANTS = (
     *backends.MUTANTS,
+    *storage.MUTANTS,
+    *cookies.MUTANTS,
     *caches.MUTANTS,
     *tokens.MUTANTS,
     *verbs.MUTANTS,

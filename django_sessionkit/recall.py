@@ -213,3 +213,17 @@ def after_commit(act: Callable[[], object], using: str) -> None:
         transaction.on_commit(act, using=using)
     else:
         act()  # AUTOCOMMIT is off.
+
+
+def first_after_commit(act: Callable[[], object], using: str) -> None:
+    """Call ``act`` after the commit, before what others wait for.
+
+    A callback that raises keeps those behind it from being called, though all was committed. So
+    where ``act`` is not called, the transaction or its savepoint was rolled back.
+    """
+    connection: Any = connections[using]
+    if connection.in_atomic_block:
+        # As connection.on_commit() appends it.
+        connection.run_on_commit.insert(0, (set(connection.savepoint_ids), act, False))
+    else:
+        after_commit(act, using)

@@ -22,7 +22,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import BinaryField, QuerySet, TextField
 from django.db.models.base import ModelState
 from django.template.loader import get_template
@@ -248,6 +248,18 @@ def a_collector_takes_rows(cls: Any) -> None:
     accepts("using", "origin")(cls)
     accepts("objs")(cls.collect)
     takes("self")(cls.delete)
+
+
+def a_rollback_takes_its_callbacks_out(callbacks: Any) -> None:
+    def act() -> None: ...
+
+    transaction.on_commit(act)
+    assert callbacks.pop() == (set(connection.savepoint_ids), act, False)
+    before = list(callbacks)
+    with transaction.atomic():
+        callbacks.insert(0, (set(connection.savepoint_ids), act, False))
+        transaction.set_rollback(True)
+    assert connection.run_on_commit == before
 
 
 def users_are_remembered_there(cls: Any) -> None:
@@ -514,6 +526,12 @@ TABLE = [
     Private("django.db.connection.in_atomic_block",
             "announcing cleanup races recall storage.rows",
             "tells whether what is written may be taken back", equals(True)),
+    Private("django.db.connection.run_on_commit", "recall",
+            "a callback at its front is called whatever others do; a rollback takes it out",
+            a_rollback_takes_its_callbacks_out),
+    Private("django.db.connection.savepoint_ids", "recall",
+            "names the savepoints whose rollback takes a callback out",
+            holds(lambda value: type(value) is list)),
     Private("django.db.connection.autocommit", "recall",
             "tells whether the site manages transactions by itself",
             holds(lambda value: type(value) is bool)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from django.contrib.auth import login
@@ -14,7 +15,8 @@ from django_sessionkit import registry
 from django_sessionkit.models import Session
 from tests.app import views
 from tests.browsers import Browser, both_ways
-from tests.engines import Engine
+from tests.engines import Engine, with_data_in_rows
+from tests.interleaving import saved, stored
 from tests.test_cached_corners import taken_back
 
 pytestmark = [
@@ -106,3 +108,41 @@ def test_a_session_that_was_revoked_after_its_login_was_committed_is_not_inserte
     browser = Browser(is_async=is_async)
     assert browser.get("/do/in/").status_code == 200
     assert not Session.objects.exists()
+
+
+@both_ways
+def test_a_session_does_not_come_back_when_a_callback_of_the_site_has_failed(
+    engine: Engine, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All was committed, though the callbacks behind the one that failed were not called."""
+    user = User.objects.create_user("alice")
+
+    def fail() -> None:
+        raise ConnectionError("The mail server does not answer.")
+
+    def view(request: HttpRequest) -> None:
+        with suppress(ConnectionError), transaction.atomic():
+            transaction.on_commit(fail)
+            log_in(request)
+        registry.revoke_user(user)
+        request.session["late"] = "x"
+
+    monkeypatch.setitem(views.acts, "in", view)
+    browser = Browser(is_async=is_async)
+    assert browser.get("/do/in/").status_code == 200
+    assert not Session.objects.exists()
+    assert browser.get("/whoami/").text == ""
+
+
+@with_data_in_rows
+def test_what_a_savepoint_took_back_is_saved_after_the_rest_was_committed(engine: Engine) -> None:
+    session_key = saved(one=1)
+    session = engine.store(session_key)
+    with transaction.atomic():
+        session["first"] = "x"
+        session.save()
+        with taken_back():
+            session["second"] = "x"
+            session.save()
+    session.save()
+    assert stored(session_key) == {"one": 1, "first": "x", "second": "x"}

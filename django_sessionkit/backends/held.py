@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from django_sessionkit.keys import SplitKey
-from django_sessionkit.recall import after_commit, in_transaction
+from django_sessionkit.recall import first_after_commit, in_transaction
 from django_sessionkit.storage.records import Record, Saved, Unknown
 from django_sessionkit.storage.retired import ReplacedKey
 
@@ -82,27 +82,53 @@ class Flushed(NamedTuple):
     has_lost_user: bool = False
 
 
+class _Write:
+    """One write to the row; ``before``: the record that was written over, None: an INSERT."""
+
+    __slots__ = ("before", "is_committed")
+
+    def __init__(self, before: Record | None) -> None:
+        self.before, self.is_committed = before, False
+
+    def commit(self) -> None:
+        self.is_committed = True
+
+
 class Uncommitted:
     """What a store has written in a transaction that may still be rolled back.
 
-    ``inserted``: the transaction has inserted the session. ``before``: the record before the first
-    UPDATE; None: there was none.
+    Each write learns of its own commit, before any callback of the site could fail. So outside of
+    the transaction a write that has not committed was rolled back, be it by a savepoint alone.
     ``left``: the visitor's session that the inserted one goes on from, to be closed after commit.
     """
 
-    __slots__ = ("before", "inserted", "is_committed", "left")
+    __slots__ = ("_writes", "left")
 
-    def __init__(self, *, inserted: bool) -> None:
-        self.inserted, self.is_committed = inserted, False
-        self.before: Record | None = None
+    def __init__(self) -> None:
+        self._writes: list[_Write] = []
         self.left: Record | None = None
 
-    def wait(self, using: str) -> None:
-        """Note the commit of what was just written, when it comes."""
-        after_commit(self._commit, using)
+    def add(self, before: Record | None, using: str) -> None:
+        """Note a write over ``before`` (None: an INSERT), and its commit when that comes."""
+        write = _Write(before)
+        self._writes.append(write)
+        first_after_commit(write.commit, using)
 
-    def _commit(self) -> None:
-        self.is_committed = True
+    @property
+    def is_committed(self) -> bool:
+        """Whether every write has committed."""
+        return all(write.is_committed for write in self._writes)
+
+    @property
+    def inserted(self) -> bool:
+        """Whether the session was inserted by what has not committed."""
+        return any(write.before is None for write in self._writes if not write.is_committed)
+
+    @property
+    def before(self) -> Record | None:
+        """The record before the first UPDATE that has not committed; None: there was none."""
+        open_writes = (write.before for write in self._writes if not write.is_committed)
+        return next((before for before in open_writes if before is not None), None)
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -218,10 +244,8 @@ class Held:
         if not in_transaction(using):
             self.uncommitted = None
         elif saved.wrote_row:
-            self.uncommitted = pending or Uncommitted(inserted=before is None)
-            # A savepoint may take back an UPDATE alone, and leave the INSERT before it.
-            self.uncommitted.before = self.uncommitted.before or before
-            self.uncommitted.wait(using)
+            self.uncommitted = pending or Uncommitted()
+            self.uncommitted.add(before, using)
 
     def settle_verdicts(self) -> None:
         """Note that a session was saved, so that what was refused or lost before is over."""

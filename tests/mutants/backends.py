@@ -54,9 +54,23 @@ MUTANTS = (
     Mutant(
         name="the second save of a transaction forgets what the session was before the first",
         file="backends/held.py",
-        old="self.uncommitted.before = self.uncommitted.before or before",
-        new="self.uncommitted.before = before",
+        old="self.uncommitted = pending or Uncommitted()",
+        new="self.uncommitted = Uncommitted()",
         tests=("tests/test_interleavings.py",),
+    ),
+    Mutant(
+        name="a write learns of its commit after the callbacks of the site, one of which may fail",
+        file="recall.py",
+        old="connection.run_on_commit.insert(0, (set(connection.savepoint_ids), act, False))",
+        new="after_commit(act, using)",
+        tests=("tests/test_rollbacks.py",),
+    ),
+    Mutant(
+        name="one commit settles every write of a transaction, those of a savepoint too",
+        file="backends/held.py",
+        old="return all(write.is_committed for write in self._writes)",
+        new="return any(write.is_committed for write in self._writes)",
+        tests=("tests/test_rollbacks.py",),
     ),
     Mutant(
         name="a session that has ended since it was found may be started anew by a save",

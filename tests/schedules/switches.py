@@ -143,7 +143,10 @@ def _commit_now(act: Callable[[], object], using: str | None = None, robust: boo
 
 
 #: What is to happen after a commit happens before, so that everything looks committed.
-ROLLBACKS_UNNOTICED = instead(transaction, "on_commit", _commit_now)
+ROLLBACKS_UNNOTICED = together(
+    instead(transaction, "on_commit", _commit_now),
+    everywhere(recall.first_after_commit, lambda act, using: act()),
+)
 
 
 def _give_up(act: Callable[[], object], using: str) -> None:

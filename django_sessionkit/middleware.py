@@ -158,11 +158,11 @@ def _unavailable() -> HttpResponse:
 
 def _log_dropped(request: HttpRequest) -> None:
     session = cast(BaseSessionStore, request.session)
-    claimed = session.public_id_in(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     logger.warning(
         "Session %s ended, or its key was replaced, while a request to %s was running; what the "
         "request stored in it was dropped.",
-        session.public_id or claimed,
+        session.public_id
+        or session.public_id_in(request.COOKIES.get(settings.SESSION_COOKIE_NAME)),
         # A path may hold line breaks and escape sequences (as in CVE-2025-48432).
         request.path.encode("unicode_escape").decode("ascii"),
         extra={"request": request},

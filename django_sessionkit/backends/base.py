@@ -13,7 +13,8 @@ The contract is that of Django's ``SessionBase``, with these rules of ours:
 - the session was revoked, or its key replaced, since it was loaded: ``save()`` writes nothing
   and raises ``SessionGone``, with two exceptions: after a login it starts a new session, and so it
   does for a visitor who has called ``cycle_key()`` or whose key was replaced long ago. ``create()``
-  and a flush that is filled again do not revive a session either.
+  and a flush that is filled again do not revive a session either; nor does a login of the user
+  whose session a second ``load()`` has found gone.
 - tampered data: ``decode()`` returns {} and logs to ``django.security.SuspiciousSession``.
 - an error of the database or the cache is an exception, never an empty session.
 
@@ -34,7 +35,7 @@ from django_sessionkit.backends.held import Flushed, SignIn, State
 from django_sessionkit.backends.reading import ReadingStore, noting_outages
 from django_sessionkit.backends.saving import Saving
 from django_sessionkit.events import SessionEndReason
-from django_sessionkit.exceptions import CacheUnreachable, KeyReplaced, SessionGone
+from django_sessionkit.exceptions import KeyReplaced, SessionGone
 from django_sessionkit.keys import SplitKey
 from django_sessionkit.storage.columns import has_new_secret
 from django_sessionkit.storage.protocol import ClosesVisitors
@@ -76,14 +77,8 @@ class BaseSessionStore(ReadingStore):
         self._held.start(key)
         self._session_key = key.session_key
 
+    @noting_outages
     def save(self, must_create: bool = False) -> None:
-        try:
-            self._save(must_create)
-        except CacheUnreachable:
-            self.is_unavailable = True
-            raise
-
-    def _save(self, must_create: bool) -> None:
         held = self._held
         is_pending = must_create or held.state is State.PENDING
         if held.state is State.UNREAD and not is_pending and self._session_key is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, lru_cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_USER_ID
 from django.contrib.sessions.backends.base import SessionBase
@@ -42,8 +43,7 @@ def _repository_of(store: type[ReadingStore], alias: str) -> Repository:
 
 
 def _forget(**kwargs: Any) -> None:
-    """Make repositories anew: a setting has changed, as settings do in tests."""
-    _repository_of.cache_clear()
+    _repository_of.cache_clear()  # A setting has changed, as settings do in tests.
 
 
 setting_changed.connect(_forget, dispatch_uid="sessionkit.repositories")
@@ -168,7 +168,7 @@ class ReadingStore(SessionBase):
         if not hasattr(self, "_session_cache"):
             return None
         if self._session_key == key.session_key:
-            saving = Saving(self, self._held, self._repository)
+            saving = Saving(self, self._held, repository)
             self._session_key = saving.token(repository, key, self._session_cache)
         return self._session_key
 
@@ -216,10 +216,10 @@ class ReadingStore(SessionBase):
 
     def get_cookie_age(self) -> int:
         """Return how long a cookie of the session that was saved may live, in seconds."""
-        record = self._held.current
-        if record is None or not self._repository.makes_tokens or record.payload.end is None:
+        end = None if self._held.current is None else self._held.current.payload.end
+        if end is None or not self._repository.makes_tokens:
             return self.get_expiry_age()
-        return math.ceil((record.payload.end - timezone.now()).total_seconds())
+        return math.ceil((end - timezone.now()).total_seconds())
 
     # ---- Reading ----
 
@@ -234,29 +234,30 @@ class ReadingStore(SessionBase):
         if self._held.new_key is not None:
             # Not written yet: what the session was, if there was one.
             return {} if current is None else current.payload.fresh(self)
-        return {} if self._session_key is None else self._loaded(self._find())
+        presented = self._repository.peek(self._session_key, self)
+        return {} if self._session_key is None else self._loaded(presented)
 
     async def aload(self) -> dict[str, Any]:
-        is_written = self._held.new_key is None and self._session_key is not None
-        if is_written and self._repository.makes_tokens:
-            found = self._repository.peek(self._session_key, self)
-            if not isinstance(found, MustAsk):
-                # No input or output, so no thread.
-                return self._loaded(found)
-        return await super().aload()
+        if self._held.new_key is not None or self._session_key is None:
+            return self.load()
+        presented = self._repository.peek(self._session_key, self)
+        if isinstance(presented, MustAsk):
+            return await sync_to_async(self._loaded)(presented)
+        return self._loaded(presented)  # no input or output, so no thread
 
-    def _find(self) -> Found:
-        asked = self._repository.peek(self._session_key, self)
-        if not isinstance(asked, MustAsk):
-            return asked
+    def _find(self, presented: Record | MustAsk | Unknown) -> Found:
+        """Return what was presented, or what the row or the cache says of it."""
+        if not isinstance(presented, MustAsk):
+            return presented
         try:
-            return self._repository.find(asked, self, self.facts)
+            return self._repository.find(presented, self, self.facts)
         except CacheUnreachable:
             self.is_unavailable = True
             raise
 
-    def _loaded(self, found: Found) -> dict[str, Any]:
-        """Return the data of what was found; the first record is the base of the next save."""
+    def _loaded(self, presented: Record | MustAsk | Unknown) -> dict[str, Any]:
+        """Return the data of the session; the first record is the base of the next save."""
+        found = self._find(presented)
         if not isinstance(found, Record):
             self._refuse(found)
             return {}
@@ -276,7 +277,7 @@ class ReadingStore(SessionBase):
         """Find the session to go on with, where the dictionary was emptied without being loaded."""
         if self._held.state is not State.UNREAD or self._session_key is None:
             return
-        found = self._find()
+        found = self._find(self._repository.peek(self._session_key, self))
         if isinstance(found, Record):
             self._held.find(found)
         else:

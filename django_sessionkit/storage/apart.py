@@ -20,7 +20,7 @@ from django_sessionkit.storage.rows import Rows
 
 #: What a save inside the lease leaves to the next renewal.
 LATER = frozenset({"id", "version", "data", "last_seen_at", "ip_address", "user_agent"})
-#: What it never writes.
+#: What no save writes: the key of the row, and what lies apart from it.
 APART = frozenset({"id", "version", "data"})
 
 

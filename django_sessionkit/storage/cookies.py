@@ -175,8 +175,8 @@ class Cookies(RowsWrapper):
             return Gone() if isinstance(saved, KeyInUse) else saved
         checked_at = token_data(base).claims.checked_at
         if (moment := changes.pop("last_seen_at", None)) is not None and base.source is Source.ROW:
-            # The row tells when it was last asked, as the token does.
-            # A moment that it has told already is left out: a later request may have moved it on.
+            # The row keeps the time of the last check, as the token does. A time that the row had
+            # already is not written: a later request may have moved last_seen_at on.
             moment = seen_at(base, moment)
             if moment != base.columns.get("last_seen_at"):
                 changes["last_seen_at"] = moment
@@ -204,12 +204,13 @@ class Cookies(RowsWrapper):
             return None
         written = dict(changes)
         if (end := changes.get("expire_date")) is not None:
-            # Where another request has moved it since, it is only made earlier.
+            # Where another request has moved the row's end since, that is only made earlier.
             written["expire_date"] = Case(
                 When(Q(expire_date=base.end) | Q(expire_date__gt=end), then=Value(end)),
                 default=F("expire_date"),
             )
-        # The row's end may lag behind the token's, but must not have been set since.
+        # The row's end may lie in the past, as it lags behind the token's; but not because another
+        # request has moved it there.
         lives = Q(expire_date__gt=timezone.now()) | Q(expire_date=base.end)
         return apart.write(self._rows, base, self._rows.this(base).filter(lives), written)
 
@@ -235,7 +236,7 @@ class Cookies(RowsWrapper):
         inserting = base._replace(columns=seen)
         again = self._rows.inserted_again(inserting)
         if again is inserting:
-            return base  # there was no need
+            return base  # the row was there
         if isinstance(again, Gone):
             return again
         claims = dataclasses.replace(token_data(base).claims, checked_at=checked_at)

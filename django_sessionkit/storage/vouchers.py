@@ -91,7 +91,7 @@ class Vouchers:
         if entry.user != owner:
             logger.warning("The data of session %s are not those of its user.", key)
             return Unknown()
-        is_owed = bool(conf.lease) and not fills
+        is_owed = not fills and bool(conf.lease)
         freshness = Freshness.OWES_FILL if is_owed else Freshness.REVALIDATED
         payload = EntryData.read(entry, coder, ends=True)
         return Record(key, columns, payload, Source.ROW, freshness)

@@ -155,7 +155,7 @@ MUTANTS = (
     Mutant(
         name="data that were read within a transaction are never vouched for",
         file="storage/vouchers.py",
-        old="is_owed = bool(conf.lease) and not fills",
+        old="is_owed = not fills and bool(conf.lease)",
         new="is_owed = False",
         tests=("tests/test_late_copies.py", "tests/test_cached_corners.py"),
     ),

@@ -434,7 +434,7 @@ def test_whoever_signs_in_while_a_dead_cookie_is_still_believed_gets_a_session(
     else:
         replaced_earlier(KEPT_FOR)
         Browser(is_async=browser.is_async, session_key=browser.session_key).get("/login/alice/")
-        replaced_earlier(IN_FLIGHT)
+        replaced_earlier(IN_FLIGHT + timedelta(seconds=1))
     assert browser.get("/whoami/").text == "alice"
     browser.get("/login/alice/")
     assert browser.public_id != public_id

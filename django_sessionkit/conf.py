@@ -18,7 +18,7 @@ IP_ADDRESS_CHOICES = ("full", "truncated", "none")
 class Conf:
     """Typed access to the ``SESSIONKIT_…`` settings of the project.
 
-    Values are returned as they stand; ``checks.py`` tells at start-up which of them are wrong.
+    Values are returned as they stand; ``checks`` tells at start-up which of them are wrong.
     """
 
     @property

@@ -14,13 +14,14 @@ DOCS = "\n".join(
 )
 
 
-def names(module: str, pattern: str) -> list[str]:
-    """Return what the pattern finds in a module of the package, sorted, each once."""
-    return sorted(set(re.findall(pattern, (PACKAGE / module).read_text(encoding="utf-8"))))
+def names(modules: str, pattern: str) -> list[str]:
+    """Return what the pattern finds in some modules of the package, sorted, each once."""
+    texts = [path.read_text(encoding="utf-8") for path in PACKAGE.glob(modules)]
+    return sorted(set(re.findall(pattern, "\n".join(texts))))
 
 
 SETTINGS = names("conf.py", r"\bSESSIONKIT_[A-Z_]*[A-Z]\b")
-CHECKS = names("checks.py", r"\bsessionkit\.[CDEIW]\d{3}\b")
+CHECKS = names("checks/*.py", r"\bsessionkit\.[CDEIW]\d{3}\b")
 COMMANDS = sorted(
     path.stem for path in (PACKAGE / "management/commands").glob("*.py") if path.stem[0] != "_"
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, cast
 
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -13,9 +14,6 @@ from django.utils.translation import gettext_lazy as _
 from django_sessionkit.clients import MAX_USER_AGENT, device_label
 from django_sessionkit.conf import conf
 from django_sessionkit.keys import new_public_id
-
-if TYPE_CHECKING:
-    from django.contrib.sessions.backends.base import SessionBase
 
 
 class SessionQuerySet(models.QuerySet["AbstractSession"]):
@@ -32,9 +30,10 @@ class SessionQuerySet(models.QuerySet["AbstractSession"]):
     def for_user(self, user: Any) -> Self:
         """Sessions of ``user`` (an instance or a primary key), newest first.
 
-        None, and who is not signed in, has no sessions: visitors' rows are nobody's.
+        None, and who is not signed in, has no sessions: visitors' rows are nobody's. Raises
+        TypeError for what is no user.
         """
-        pk = getattr(user, "pk", user)
+        pk = user_pk(user, self.model)
         return self.none() if pk is None else self.filter(user=pk).order_by("-id")
 
 
@@ -116,3 +115,22 @@ class AbstractSession(models.Model):
     def label(self) -> str:
         """The device in words, such as "Firefox on Windows"."""
         return device_label(self.user_agent)
+
+
+def user_pk(user: Any, model: type[models.Model]) -> Any:
+    """Return the primary key of a user, given as an instance or as that key; None: nobody.
+
+    Raises:
+        TypeError: an instance of another model, whose key could be that of some user, or a
+            session store.
+    """
+    if isinstance(user, SessionBase):
+        raise TypeError("A session store is no user.")
+    if not isinstance(user, models.Model):
+        return getattr(user, "pk", user)
+    cls, user_model = user.__class__, cast(Any, model._meta.get_field("user").related_model)
+    # Proxies, parents and children of the user model share its primary key.
+    is_related = issubclass(cls, user_model) or issubclass(user_model, cls)
+    if not is_related and cls._meta.concrete_model is not user_model._meta.concrete_model:
+        raise TypeError(f"A {cls.__name__} is no user.")
+    return user.pk

@@ -27,7 +27,7 @@ from django_sessionkit.deletion import (
 )
 from django_sessionkit.events import InForce, SessionEndReason
 from django_sessionkit.races import again_after_races
-from django_sessionkit.recall import Recall
+from django_sessionkit.recall import DoubtingRecall, Recall, copies_are_out_of_reach
 from django_sessionkit.signals import session_ended
 
 if TYPE_CHECKING:
@@ -121,9 +121,41 @@ def end_by_public_id(
     may have deleted the row and be about to invalidate the copy, or have died before.
     """
     plan = _Plan(rows, Cause(reason, actor), Recall(), public_ids)
-    if plan.has_copies:
+    if plan.has_copies or copies_are_out_of_reach():
         plan.recall.public_ids.update(public_ids)
     return _carry_out(plan)
+
+
+def end_of_owner(
+    rows: SessionQuerySet,
+    public_ids: Collection[uuid.UUID],
+    owned: SessionQuerySet,
+    *,
+    reason: SessionEndReason,
+    actor: AbstractBaseUser | AnonymousUser | None = None,
+) -> Ended:
+    """End those of the sessions with these public ids that are ``owned``.
+
+    ``rows``: the sessions with these ids, whoever owns them. Where no row is left at all, what a
+    cache holds of that id is no more believed, as end_by_public_id() has it; a row of another owner
+    keeps its copies.
+    """
+    # With one id, the copy to invalidate is known without reading the row.
+    known = public_ids if len(public_ids) == 1 else None
+    ended = end(owned, reason=reason, actor=actor, public_ids=known)
+    if ended.count < len(public_ids):
+        left = set(rows.values_list("public_id", flat=True))
+        ended += _doubt(set(public_ids) - left, rows.db)
+    return ended
+
+
+def _doubt(public_ids: Collection[uuid.UUID], using: str) -> Ended:
+    """Have the rows of these sessions asked, since they have none any more."""
+    recall = DoubtingRecall(public_ids)
+    if not public_ids or not (recall.has_copies or copies_are_out_of_reach()):
+        return Ended()
+    recall.schedule(using)
+    return Ended(0, recall.in_force, (recall,))
 
 
 def end_by_cleanup(rows: SessionQuerySet, *, reason: SessionEndReason) -> Ended:

@@ -35,8 +35,8 @@ class DropsCopies(Protocol):
         """Invalidate what the cache holds of these sessions; False: the cache did not answer."""
         ...
 
-    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> None:
-        """Have the rows asked, where nobody can tell whether and when they change."""
+    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> bool:
+        """Have the rows asked before the cache is believed; False: the cache did not answer."""
         ...
 
     def cache_key(self, public_id: uuid.UUID) -> str:
@@ -108,7 +108,7 @@ class Recall:
         _touched.pop(connections[using], None)
         if self._keeper is not None:
             public_ids = self._ended(using)
-            is_done = not public_ids or self._keeper.drop_copies(public_ids)
+            is_done = not public_ids or self._take_back(self._keeper, public_ids)
         else:
             is_done = not copies_are_out_of_reach()
         self.public_ids = set()
@@ -122,6 +122,16 @@ class Recall:
     def _ended(self, using: str) -> set[uuid.UUID]:
         """Return the sessions whose copies are to be invalidated."""
         return self.public_ids
+
+    def _take_back(self, keeper: DropsCopies, public_ids: Collection[uuid.UUID]) -> bool:
+        return keeper.drop_copies(public_ids)
+
+
+class DoubtingRecall(Recall):
+    """The recall of sessions that may be a visitor's, whose data in a cache are not to go."""
+
+    def _take_back(self, keeper: DropsCopies, public_ids: Collection[uuid.UUID]) -> bool:
+        return keeper.doubt_copies(public_ids)
 
 
 class GatheredRecall(Recall):

@@ -13,26 +13,33 @@ holds before the commit.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.db import router
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from django_sessionkit import prepared
-from django_sessionkit.base_session import AbstractSession, SessionQuerySet
-from django_sessionkit.conf import conf
-from django_sessionkit.ending import Ended, end, end_by_public_id
+from django_sessionkit.base_session import AbstractSession, SessionQuerySet, user_pk
+from django_sessionkit.ending import Ended, end, end_by_public_id, end_of_owner
 from django_sessionkit.events import InForce, SessionEndReason
+from django_sessionkit.handles import (
+    ANY_OWNER,
+    SessionHandle,
+    checked,
+    of_owner,
+    read_handle,
+)
+from django_sessionkit.tables import DEFAULT_MODEL, default_model, session_model, sessions
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
 
 __all__ = [
+    "ANY_OWNER",
     "BATCH",
     "DEFAULT_MODEL",
     "Ended",
@@ -57,46 +64,7 @@ __all__ = [
     "sessions",
 ]
 
-DEFAULT_MODEL = "sessionkit.Session"
 BATCH = 500
-
-
-def session_model() -> type[AbstractSession]:
-    """Return the model of the configured engine, ``Session`` unless a project has its own.
-
-    Raises:
-        ImproperlyConfigured: "django_sessionkit" is not in INSTALLED_APPS.
-    """
-    store = conf.session_store
-    if hasattr(store, "get_model_class"):
-        model = store.get_model_class()
-        if isinstance(model, type) and issubclass(model, AbstractSession):
-            return model
-    return default_model()
-
-
-def default_model() -> type[AbstractSession]:
-    """Return the package's own ``Session`` model.
-
-    Raises:
-        ImproperlyConfigured: "django_sessionkit" is not in INSTALLED_APPS.
-    """
-    try:
-        model: type[AbstractSession] = apps.get_model(DEFAULT_MODEL)
-    except LookupError as error:
-        raise ImproperlyConfigured(
-            "The session engine needs 'django_sessionkit' in INSTALLED_APPS."
-        ) from error
-    return model
-
-
-def sessions(model: type[AbstractSession] | None = None) -> SessionQuerySet:
-    """Return all rows of ``model``, by default the engine's.
-
-    From the database that is written to: a replica that lags behind must not answer.
-    """
-    model = model or session_model()
-    return SessionQuerySet(model, using=router.db_for_write(model))
 
 
 def list_sessions(user: Any) -> list[AbstractSession]:
@@ -104,7 +72,8 @@ def list_sessions(user: Any) -> list[AbstractSession]:
 
     ``data`` and ``secret_hash`` are deferred: each costs a query when it is used.
     """
-    model, pk = session_model(), getattr(user, "pk", user)
+    model = session_model()
+    pk = user_pk(user, model)
     using = router.db_for_write(model)
     if pk is None:
         return []
@@ -123,100 +92,149 @@ async def alist_sessions(user: Any) -> list[AbstractSession]:
     return await sync_to_async(list_sessions)(user)
 
 
-def find_session(public_id: uuid.UUID | str) -> AbstractSession | None:
+def find_session(public_id: uuid.UUID | str, *, owner: Any = ANY_OWNER) -> AbstractSession | None:
     """Return the session of ``public_id``, also an expired one; None if no row has the id.
 
-    A text that is not a UUID costs no query.
+    ``owner``: None too where the session is not that user's. A text that is not a UUID costs no
+    query.
     """
-    handle = _public_id(public_id)
-    return None if handle is None else sessions().filter(public_id=handle).first()
+    handle = read_handle(public_id)
+    if not isinstance(handle, uuid.UUID):
+        return None
+    return of_owner(sessions(), owner).filter(public_id=handle).first()
 
 
-async def afind_session(public_id: uuid.UUID | str) -> AbstractSession | None:
+async def afind_session(
+    public_id: uuid.UUID | str, *, owner: Any = ANY_OWNER
+) -> AbstractSession | None:
     """See find_session()."""
-    return await sync_to_async(find_session)(public_id)
+    return await sync_to_async(find_session)(public_id, owner=owner)
 
 
 def revoke(
-    session: AbstractSession | uuid.UUID | str,
+    session: SessionHandle,
     *,
+    owner: Any,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> Ended:
-    """End one session, given as a row or a public id. ``count`` is 0 if no row has the id."""
-    handle = _public_id(session)
-    if handle is None:
-        return Ended()
-    rows = sessions().filter(public_id=handle)
-    return end_by_public_id(rows, [handle], reason=reason, actor=actor)
+    """End one session, given as a row or a public id.
+
+    ``owner``: the user (an instance or a primary key) whose session this must be, such as
+    ``request.user``; ``ANY_OWNER`` in code that may end anybody's. ``count`` is 0 if no row has the
+    id, or the session is somebody else's, which then stays as it is (an id that is found out must
+    not be enough: OWASP API1:2023, broken object level authorization).
+
+    Raises:
+        TypeError: ``session`` is neither a row, a UUID nor a text; or ``owner`` is no user.
+        ValueError: the text is no public id.
+    """
+    handle = read_handle(session)
+    del session  # it may be a session key, and errors show local variables
+    return _revoke([checked(handle)], None, owner=owner, reason=reason, actor=actor)
 
 
 async def arevoke(
-    session: AbstractSession | uuid.UUID | str,
+    session: SessionHandle,
     *,
+    owner: Any,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> Ended:
     """See revoke()."""
-    return await sync_to_async(revoke)(session, reason=reason, actor=actor)
+    handle = read_handle(session)
+    del session
+    return await sync_to_async(revoke)(checked(handle), owner=owner, reason=reason, actor=actor)
 
 
 def revoke_sessions(
-    chosen: Iterable[AbstractSession | uuid.UUID | str],
+    chosen: Iterable[SessionHandle],
     *,
+    owner: Any,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
     model: type[AbstractSession] | None = None,
 ) -> Ended:
-    """End each of the ``chosen`` sessions, which are of ``model``, by default the engine's."""
-    handles = [handle for one in chosen if (handle := _public_id(one))]
-    total = Ended()
-    for start in range(0, len(handles), BATCH):
-        batch = handles[start : start + BATCH]
-        rows = sessions(model).filter(public_id__in=batch)
-        total += end_by_public_id(rows, batch, reason=reason, actor=actor)
-    return total
+    """End each of the ``chosen`` sessions, which are of ``model``, by default the engine's.
+
+    ``owner`` and the errors: see revoke(). After an error none has ended.
+    """
+    handles = [read_handle(one) for one in chosen]
+    del chosen
+    public_ids = [checked(handle) for handle in handles]
+    return _revoke(public_ids, model, owner=owner, reason=reason, actor=actor)
 
 
 async def arevoke_sessions(
-    chosen: Iterable[AbstractSession | uuid.UUID | str],
+    chosen: Iterable[SessionHandle],
     *,
+    owner: Any,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
     model: type[AbstractSession] | None = None,
 ) -> Ended:
     """See revoke_sessions()."""
-    return await sync_to_async(revoke_sessions)(chosen, reason=reason, actor=actor, model=model)
+    given: Iterable[SessionHandle] = chosen
+    if not isinstance(chosen, QuerySet):  # that is read in the thread
+        handles = [read_handle(one) for one in chosen]
+        del chosen, given
+        given = [checked(handle) for handle in handles]
+    return await sync_to_async(revoke_sessions)(
+        given, owner=owner, reason=reason, actor=actor, model=model
+    )
+
+
+def _revoke(
+    public_ids: Sequence[uuid.UUID],
+    model: type[AbstractSession] | None,
+    *,
+    owner: Any,
+    reason: SessionEndReason,
+    actor: AbstractBaseUser | AnonymousUser | None,
+) -> Ended:
+    total = Ended()
+    for start in range(0, len(public_ids), BATCH):
+        batch = public_ids[start : start + BATCH]
+        rows = sessions(model).filter(public_id__in=batch)
+        if owner is ANY_OWNER:
+            total += end_by_public_id(rows, batch, reason=reason, actor=actor)
+        else:
+            total += end_of_owner(rows, batch, of_owner(rows, owner), reason=reason, actor=actor)
+    return total
 
 
 def revoke_others(
     user: Any,
     *,
-    keep: AbstractSession | uuid.UUID | str,
+    keep: SessionHandle,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> Ended:
     """End the sessions of ``user`` except ``keep``.
 
     Raises:
-        ValueError: ``keep`` is neither a session nor a UUID, by which no session would be kept.
+        TypeError, ValueError: ``keep`` names no session (see revoke()), so that none would be kept;
+            or ``user`` is no user.
     """
-    handle = _public_id(keep)
-    if handle is None:
-        raise ValueError("keep must be a session or a public id.")
-    others = sessions().for_user(user).exclude(public_id=handle)
+    handle = read_handle(keep)
+    del keep
+    others = sessions().for_user(user).exclude(public_id=checked(handle))
     return end(others, reason=reason, actor=actor)
 
 
 async def arevoke_others(
     user: Any,
     *,
-    keep: AbstractSession | uuid.UUID | str,
+    keep: SessionHandle,
     reason: SessionEndReason = SessionEndReason.REVOKED,
     actor: AbstractBaseUser | AnonymousUser | None = None,
 ) -> Ended:
     """See revoke_others()."""
-    return await sync_to_async(revoke_others)(user, keep=keep, reason=reason, actor=actor)
+    handle = read_handle(keep)
+    del keep
+    return await sync_to_async(revoke_others)(
+        user, keep=checked(handle), reason=reason, actor=actor
+    )
 
 
 def revoke_user(
@@ -265,14 +283,3 @@ async def arevoke_everyone(
 ) -> Ended:
     """See revoke_everyone()."""
     return await sync_to_async(revoke_everyone)(reason=reason, actor=actor)
-
-
-def _public_id(session: AbstractSession | uuid.UUID | str) -> uuid.UUID | None:
-    if isinstance(session, AbstractSession):
-        return session.public_id
-    if isinstance(session, uuid.UUID):
-        return session
-    try:
-        return uuid.UUID(session)
-    except (ValueError, AttributeError, TypeError):
-        return None

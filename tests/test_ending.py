@@ -133,7 +133,7 @@ def test_people_who_sign_in_all_the_time_do_not_keep_it_from_ending(engine: Engi
 @pytest.mark.django_db(transaction=True)
 def test_the_result_says_since_when_the_sessions_are_refused(engine: Engine) -> None:
     people, told = People(engine), list[InForce]()
-    ended = registry.revoke(people.first.public_id)
+    ended = registry.revoke(people.first.public_id, owner=registry.ANY_OWNER)
     assert ended == Ended(1, InForce.NOW)
     ended.on_commit(told.append)
     assert told == [InForce.NOW]
@@ -153,7 +153,7 @@ def test_after_a_rollback_nobody_is_told_that_an_end_is_in_force(engine: Engine)
     people, told = People(engine), list[InForce]()
     with transaction.atomic():
         with transaction.atomic():
-            in_savepoint = registry.revoke(people.first.public_id)
+            in_savepoint = registry.revoke(people.first.public_id, owner=registry.ANY_OWNER)
             in_savepoint.on_commit(told.append)
             transaction.set_rollback(True)
         in_savepoint.on_commit(told.append)
@@ -181,9 +181,13 @@ def test_where_nothing_ends_nothing_waits_for_a_commit(engine: Engine) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_sum_of_results_is_in_force_when_both_are(engine: Engine) -> None:
     people, told = People(engine), list[InForce]()
-    before = registry.revoke(people.first.public_id)
+    before = registry.revoke(people.first.public_id, owner=registry.ANY_OWNER)
     with transaction.atomic():
-        ended = before + registry.revoke(people.hers[1].row) + registry.revoke_user(people.bob)
+        ended = (
+            before
+            + registry.revoke(people.hers[1].row, owner=registry.ANY_OWNER)
+            + registry.revoke_user(people.bob)
+        )
         assert ended == Ended(3, InForce.ON_COMMIT)
         ended.on_commit(told.append)
         assert told == []

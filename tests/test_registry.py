@@ -185,13 +185,16 @@ def test_a_session_that_has_expired_is_found_too(alice: User, is_async: bool) ->
 def test_garbage_finds_and_ends_nothing_and_costs_no_query(
     alice: User, is_async: bool, garbage: Any
 ) -> None:
-    signed_in(alice)
+    row = signed_in(alice)[0]
     before = Session.objects.count()
+    error = ValueError if isinstance(garbage, str) else TypeError
     with CaptureQueriesContext(connection) as queries:
         assert call("find_session", garbage, is_async=is_async) is None
-        assert call("revoke", garbage, is_async=is_async).count == 0
-        assert call("revoke_sessions", [garbage], is_async=is_async).count == 0
-        with pytest.raises(ValueError, match="keep"):
+        with pytest.raises(error):
+            call("revoke", garbage, owner=registry.ANY_OWNER, is_async=is_async)
+        with pytest.raises(error):
+            call("revoke_sessions", [row, garbage], owner=alice, is_async=is_async)
+        with pytest.raises(error):
             call("revoke_others", alice, keep=garbage, is_async=is_async)
     assert len(queries) == 0
     assert Session.objects.count() == before
@@ -202,9 +205,11 @@ def test_garbage_finds_and_ends_nothing_and_costs_no_query(
 def test_revoke_ends_that_session_alone(alice: User, is_async: bool, form: str) -> None:
     one, other = signed_in(alice, 2)
     given = {"row": one, "uuid": one.public_id, "string": str(one.public_id)}[form]
-    assert verbs(lambda: call("revoke", given, is_async=is_async)) == ["DELETE"]
+    assert verbs(lambda: call("revoke", given, owner=registry.ANY_OWNER, is_async=is_async)) == [
+        "DELETE"
+    ]
     assert list(Session.objects.all()) == [other]
-    assert call("revoke", given, is_async=is_async).count == 0
+    assert call("revoke", given, owner=registry.ANY_OWNER, is_async=is_async).count == 0
 
 
 @both_ways
@@ -214,10 +219,13 @@ def test_revoke_sessions_takes_rows_public_ids_and_querysets(
     mine = signed_in(alice, 3)
     signed_in(bob, 2)
     chosen = [mine[0], mine[1].public_id, str(mine[2].public_id), uuid.uuid4()]
-    assert call("revoke_sessions", iter(chosen), is_async=is_async).count == 3
+    assert (
+        call("revoke_sessions", iter(chosen), owner=registry.ANY_OWNER, is_async=is_async).count
+        == 3
+    )
     rows = Session.objects.filter(user=bob)
-    assert call("revoke_sessions", rows, is_async=is_async).count == 2
-    assert call("revoke_sessions", [], is_async=is_async).count == 0
+    assert call("revoke_sessions", rows, owner=registry.ANY_OWNER, is_async=is_async).count == 2
+    assert call("revoke_sessions", [], owner=registry.ANY_OWNER, is_async=is_async).count == 0
 
 
 @both_ways
@@ -316,13 +324,19 @@ def test_what_ended_is_told_with_reason_and_actor(
 ) -> None:
     mine, his = signed_in(alice, 5), signed_in(bob, 2)
     with django_capture_on_commit_callbacks(execute=True):
-        call("revoke", mine[0], is_async=is_async)
-        call("revoke_sessions", [mine[1], mine[2]], actor=bob, is_async=is_async)
+        call("revoke", mine[0], owner=registry.ANY_OWNER, is_async=is_async)
+        call(
+            "revoke_sessions",
+            [mine[1], mine[2]],
+            actor=bob,
+            owner=registry.ANY_OWNER,
+            is_async=is_async,
+        )
         call("revoke_others", alice, keep=mine[3], actor=alice, is_async=is_async)
         call("revoke_user", bob, reason=SessionEndReason.USER_DEACTIVATED, is_async=is_async)
         call("revoke_everyone", reason=SessionEndReason.EXPIRED, actor=bob, is_async=is_async)
         call("revoke_everyone", is_async=is_async)
-        call("revoke", mine[0], is_async=is_async)
+        call("revoke", mine[0], owner=registry.ANY_OWNER, is_async=is_async)
     revoked, deactivated = SessionEndReason.REVOKED, SessionEndReason.USER_DEACTIVATED
     expected = [(mine[0], revoked, None), (mine[1], revoked, bob), (mine[2], revoked, bob)]
     expected += [(mine[4], revoked, alice)] + [(one, deactivated, None) for one in his]
@@ -338,7 +352,7 @@ def test_outside_of_a_transaction_it_is_told_at_once(
     alice: User, is_async: bool, ended: Ended
 ) -> None:
     (row,) = signed_in(alice)
-    call("revoke", row, is_async=is_async)
+    call("revoke", row, owner=registry.ANY_OWNER, is_async=is_async)
     assert ended.public_ids == {row.public_id}
 
 
@@ -363,7 +377,7 @@ def test_a_transaction_that_is_rolled_back_ends_nothing_and_tells_nothing(
 ) -> None:
     rows = signed_in(alice, 3)
     with transaction.atomic():
-        registry.revoke(rows[0])
+        registry.revoke(rows[0], owner=registry.ANY_OWNER)
         registry.revoke_user(alice)
         registry.revoke_everyone()
         Session.objects.all().delete()
@@ -466,7 +480,7 @@ def test_a_result_does_not_guess_when_the_site_commits_by_itself(alice: User) ->
     rows = signed_in(alice, 2)
     transaction.set_autocommit(False)
     try:
-        gone = registry.revoke(rows[0])
+        gone = registry.revoke(rows[0], owner=registry.ANY_OWNER)
         assert gone == registry.Ended(1, registry.InForce.ON_COMMIT)
         gone.on_commit(in_force.append)
         transaction.commit()

@@ -27,9 +27,13 @@ SIGNED_IN = {"_auth_user_id": "1", "one": 1}  # so that every engine has a row
 LOGGER = "django.security.SessionInterrupted"
 
 WAYS: dict[str, Callable[[], object]] = {
-    "revoke": lambda: registry.revoke(Session.objects.get()),
-    "arevoke": lambda: async_to_sync(registry.arevoke)(Session.objects.get()),
-    "revoke by public id": lambda: registry.revoke(str(Session.objects.get().public_id)),
+    "revoke": lambda: registry.revoke(Session.objects.get(), owner=registry.ANY_OWNER),
+    "arevoke": lambda: async_to_sync(registry.arevoke)(
+        Session.objects.get(), owner=registry.ANY_OWNER
+    ),
+    "revoke by public id": lambda: registry.revoke(
+        str(Session.objects.get().public_id), owner=registry.ANY_OWNER
+    ),
     "revoke everyone": registry.revoke_everyone,
     "queryset": lambda: Session.objects.all().delete(),
     "instance": lambda: Session.objects.get().delete(),
@@ -115,7 +119,7 @@ def test_the_next_request_of_a_revoked_session_is_anonymous_and_leaves_the_cooki
 @both_ways
 def test_a_revoked_browser_that_stores_something_gets_a_new_session(browser: Browser) -> None:
     before, old_key = browser.public_id, browser.session_key
-    registry.revoke(before)
+    registry.revoke(before, owner=registry.ANY_OWNER)
     browser.get("/set/key/x/")
     assert browser.session_key != old_key
     assert browser.public_id != before

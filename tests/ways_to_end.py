@@ -103,15 +103,27 @@ ALL = ["", "", "", ""]
 
 #: What a program does, which may be within a transaction.
 BY_PROGRAM: dict[str, tuple[Act, list[str]]] = {
-    "revoke": (lambda people: registry.revoke(people.first.row), ONE),
-    "arevoke": (lambda people: async_to_sync(registry.arevoke)(people.first.public_id), ONE),
-    "revoke as expired": (
-        lambda people: registry.revoke(people.first.row, reason=SessionEndReason.EXPIRED),
+    "revoke": (lambda people: registry.revoke(people.first.row, owner=registry.ANY_OWNER), ONE),
+    "arevoke": (
+        lambda people: async_to_sync(registry.arevoke)(
+            people.first.public_id, owner=registry.ANY_OWNER
+        ),
         ONE,
     ),
-    "revoke_sessions": (lambda people: registry.revoke_sessions([people.first.public_id]), ONE),
+    "revoke as expired": (
+        lambda people: registry.revoke(
+            people.first.row, reason=SessionEndReason.EXPIRED, owner=registry.ANY_OWNER
+        ),
+        ONE,
+    ),
+    "revoke_sessions": (
+        lambda people: registry.revoke_sessions([people.first.public_id], owner=registry.ANY_OWNER),
+        ONE,
+    ),
     "revoke_sessions of a queryset": (
-        lambda people: registry.revoke_sessions(Session.objects.filter(user=people.alice)),
+        lambda people: registry.revoke_sessions(
+            Session.objects.filter(user=people.alice), owner=registry.ANY_OWNER
+        ),
         HERS,
     ),
     "revoke_others": (

@@ -135,7 +135,10 @@ class RevokingMixin(_ModelAdmin):
         self.delete_queryset(request, [obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[AbstractSession]) -> None:
-        ended = registry.revoke_sessions(queryset, actor=request.user, model=self.model)
+        # Whose sessions the user may revoke, has_delete_permission() has told.
+        ended = registry.revoke_sessions(
+            queryset, owner=registry.ANY_OWNER, actor=request.user, model=self.model
+        )
         ended.on_commit(partial(self._warn_if_late, request))
 
     def get_deleted_objects(

@@ -262,11 +262,13 @@ class CacheData(RowsWrapper):
     def drop_copies(self, public_ids: Collection[uuid.UUID]) -> bool:
         return drop(self._data(), public_ids)
 
-    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> None:
+    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> bool:
         try:
             self._data().unvouch(public_ids)
         except CacheUnreachable as error:
             logger.error("The cache did not answer: %s", error)
+            return False
+        return True
 
     def lost(self, public_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         return self._data().missing(public_ids)

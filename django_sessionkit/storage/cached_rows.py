@@ -230,8 +230,8 @@ class CachedRows(RowsWrapper):
     def drop_copies(self, public_ids: Collection[uuid.UUID]) -> bool:
         return drop(self._copies(), public_ids)
 
-    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> None:
-        self.drop_copies(public_ids)
+    def doubt_copies(self, public_ids: Collection[uuid.UUID]) -> bool:
+        return self.drop_copies(public_ids)
 
     def cache_key(self, public_id: uuid.UUID) -> str:
         return copy_key(public_id)

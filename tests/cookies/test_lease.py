@@ -369,7 +369,7 @@ def test_a_save_makes_a_cookie_no_less_believed(
         else:
             views.sign_in(request, "alice")
 
-    registry.revoke(browser.public_id)
+    registry.revoke(browser.public_id, owner=registry.ANY_OWNER)
     views.acts["act"] = act
     browser.get("/do/act/")
     if then == "logout":
@@ -386,7 +386,7 @@ def test_a_response_in_flight_brings_a_session_back_for_one_lease_at_most(
 ) -> None:
     def meanwhile() -> None:
         if end == "revoked":
-            registry.revoke(browser.public_id)
+            registry.revoke(browser.public_id, owner=registry.ANY_OWNER)
         else:
             other = Browser(is_async=browser.is_async, session_key=browser.session_key)
             other.get("/logout/")
@@ -408,7 +408,7 @@ def test_a_response_in_flight_brings_a_session_back_for_one_lease_at_most(
 
 @both_ways
 def test_a_logout_deletes_the_cookie_of_a_session_that_was_revoked(browser: Browser) -> None:
-    registry.revoke(browser.public_id)
+    registry.revoke(browser.public_id, owner=registry.ANY_OWNER)
     browser.get("/logout/")
     assert browser.cookie_was_deleted
 
@@ -430,7 +430,7 @@ def test_whoever_signs_in_while_a_dead_cookie_is_still_believed_gets_a_session(
 ) -> None:
     public_id = browser.public_id
     if has_ended == "revoked":
-        registry.revoke(public_id)
+        registry.revoke(public_id, owner=registry.ANY_OWNER)
     else:
         replaced_earlier(KEPT_FOR)
         Browser(is_async=browser.is_async, session_key=browser.session_key).get("/login/alice/")
@@ -566,7 +566,10 @@ def test_a_database_that_fails_at_the_renewal_loses_no_response(
 
 def test_what_ended_is_told_to_be_refused_within_the_lease(engine: Engine) -> None:
     people = People(engine)
-    assert registry.revoke(people.first.public_id).in_force is InForce.WITHIN_LEASE
+    assert (
+        registry.revoke(people.first.public_id, owner=registry.ANY_OWNER).in_force
+        is InForce.WITHIN_LEASE
+    )
     assert registry.revoke_user(people.alice).in_force is InForce.WITHIN_LEASE
     assert registry.revoke_user(people.alice) == Ended(0, InForce.NOW)
     with override_settings(SESSIONKIT_LEASE=0):

@@ -55,7 +55,7 @@ def use_it(is_async: bool) -> None:
     browser.get("/login/alice/")
     for _ in range(2):
         assert browser.data()["cat"] == "Tom"
-    ended = registry.revoke(browser.row)
+    ended = registry.revoke(browser.row, owner=registry.ANY_OWNER)
     assert (ended.count, ended.in_force) == (1, InForce.NOW)
     assert browser.get("/whoami/").text == ""
 

@@ -22,9 +22,11 @@ from tests.redis_servers import RedisServer
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 WAYS = {
-    "one": lambda browser: registry.revoke(browser.row),
-    "one, async": lambda browser: async_to_sync(registry.arevoke)(browser.row),
-    "some": lambda browser: registry.revoke_sessions([browser.row]),
+    "one": lambda browser: registry.revoke(browser.row, owner=registry.ANY_OWNER),
+    "one, async": lambda browser: async_to_sync(registry.arevoke)(
+        browser.row, owner=registry.ANY_OWNER
+    ),
+    "some": lambda browser: registry.revoke_sessions([browser.row], owner=registry.ANY_OWNER),
     "a user's": lambda browser: registry.revoke_user(User.objects.get()),
     "everyone's": lambda browser: registry.revoke_everyone(),
 }
@@ -79,7 +81,7 @@ def test_what_a_transaction_could_not_return_is_told_after_its_commit(
             browser = signed_in()
             redis_server.kill()
             with transaction.atomic():
-                ended = registry.revoke(browser.row)
+                ended = registry.revoke(browser.row, owner=registry.ANY_OWNER)
                 assert (ended.count, ended.in_force) == (1, InForce.ON_COMMIT)
                 ended.on_commit(outcomes.append)
             assert told == [False]
@@ -96,6 +98,6 @@ def test_what_is_revoked_with_the_cache_up_is_reported_as_refused_at_once(
 ) -> None:
     with site(kind, single_cache(redis_server)):
         browser = signed_in()
-        ended = registry.revoke(browser.row)
+        ended = registry.revoke(browser.row, owner=registry.ANY_OWNER)
         assert (ended.count, ended.in_force) == (1, InForce.NOW)
         assert not is_in(browser)

@@ -186,7 +186,13 @@ def test_a_writer_with_the_old_key_is_too_late_after_a_new_login(
 @with_a_cache
 @both_ways
 @pytest.mark.parametrize("operation", ["drop", "swap", "create", "unvouch", "replace"])
-@pytest.mark.parametrize("revoke", [registry.revoke, lambda row: registry.revoke_user(row.user_id)])
+@pytest.mark.parametrize(
+    "revoke",
+    [
+        lambda row: registry.revoke(row, owner=row.user_id),
+        lambda row: registry.revoke_user(row.user_id),
+    ],
+)
 def test_a_login_that_races_a_revoke_leaves_no_session_that_is_not_listed(
     engine: Engine, is_async: bool, operation: str, revoke: Callable[[AbstractSession], object]
 ) -> None:

@@ -480,9 +480,9 @@ TABLE = [
     Private("django.contrib.auth.models.User._meta.db_returning_fields", "prepared",
             "the columns that an INSERT returns",
             holds(lambda fields: list(fields) == [User._meta.pk])),
-    Private("django.contrib.auth.models.User._meta.parents", "checks prepared",
+    Private("django.contrib.auth.models.User._meta.parents", "checks.engine prepared",
             "tells a model that has two tables", equals({}), names=("_meta.parents",)),
-    Private("django.contrib.auth.models.User._meta.concrete_model", "receivers",
+    Private("django.contrib.auth.models.User._meta.concrete_model", "base_session receivers",
             "proxies of the user model send signals of their own",
             equals(User), names=("_meta.concrete_model",)),
     Private("django.contrib.auth.models.User._meta.db_table", "deletion",
@@ -612,7 +612,7 @@ TABLE = [
     Private("django.utils.crypto.constant_time_compare",
             "authentication copies.format keys storage.row_queries storage.rows",
             "compares secrets, texts and bytes alike", takes("val1, val2")),
-    Private("django.core.checks.security.sessions", "checks",
+    Private("django.core.checks.security.sessions", "checks.cookies",
             "Django's warnings, which know only its own app and middleware, are given for ours",
             warnings_have_these_ids, names=("sessions", "W010", "W012", "W013", "W015")),
     Private("django.core.cache.backends.base.BaseCache.make_key", "copies.redis",
@@ -725,7 +725,7 @@ DOCUMENTED = {
 #: Our own names, on another object than ``self`` or in a text.
 OURS = {
     ("announcing", "_sessionkit_undecided_ends"),
-    ("checks", "_cookies"),
+    ("checks.engine", "_cookies"),
     ("ending", "_recalls"),
     ("storage.seal_format", "_sessionkit"),
 }
